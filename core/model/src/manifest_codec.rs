@@ -1,0 +1,1 @@
+//! How a manifest is written.

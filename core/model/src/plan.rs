@@ -1,0 +1,1 @@
+//! Decisions that need no IO: when to flush, what to compact, how to search.

@@ -1,0 +1,195 @@
+//! A set of rows of one segment as a dense bitmap: deletion vectors, filter results, visibility.
+
+use crate::invalid::Invalid;
+
+/// A set over the rows `0..len`, one bit a row.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RowSet {
+    words: Vec<u64>,
+    len: usize,
+    count: usize,
+}
+
+impl RowSet {
+    /// No row of `len`.
+    pub fn none(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len, count: 0 }
+    }
+
+    /// Every row of `len`.
+    pub fn all(len: usize) -> Self {
+        let mut set = Self { words: vec![u64::MAX; len.div_ceil(64)], len, count: len };
+        set.mask_tail();
+        set
+    }
+
+    /// The rows of `len` for which `is_in` holds.
+    pub fn from_fn(len: usize, mut is_in: impl FnMut(usize) -> bool) -> Self {
+        let mut set = Self::none(len);
+        for row in 0..len {
+            if is_in(row) {
+                set.insert(row);
+            }
+        }
+        set
+    }
+
+    /// Rows that the set ranges over.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the set ranges over no rows at all; see [`RowSet::count`] for how many are in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Rows in the set.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether `row` is in the set; false beyond its range.
+    #[inline]
+    pub fn contains(&self, row: usize) -> bool {
+        self.words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    /// Puts a row in; says whether it was not there before.
+    ///
+    /// # Panics
+    /// When `row` is out of range.
+    pub fn insert(&mut self, row: usize) -> bool {
+        assert!(row < self.len, "row {row} of {}", self.len);
+        let (word, bit) = (&mut self.words[row / 64], 1u64 << (row % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        self.count += usize::from(new);
+        new
+    }
+
+    /// Takes a row out; says whether it was there.
+    pub fn remove(&mut self, row: usize) -> bool {
+        if !self.contains(row) {
+            return false;
+        }
+        self.words[row / 64] &= !(1u64 << (row % 64));
+        self.count -= 1;
+        true
+    }
+
+    /// Keeps the rows that are also in `other`, which has the same range.
+    pub fn intersect(&mut self, other: &Self) {
+        self.combine(other, |a, b| a & b);
+    }
+
+    /// Adds the rows of `other`, which has the same range.
+    pub fn union(&mut self, other: &Self) {
+        self.combine(other, |a, b| a | b);
+    }
+
+    /// Drops the rows of `other`, which has the same range.
+    pub fn subtract(&mut self, other: &Self) {
+        self.combine(other, |a, b| a & !b);
+    }
+
+    /// The rows that are not in the set.
+    #[must_use]
+    pub fn complement(&self) -> Self {
+        let mut set = Self { words: self.words.iter().map(|w| !w).collect(), len: self.len, count: self.len - self.count };
+        set.mask_tail();
+        set
+    }
+
+    /// The rows in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(i, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    i * 64 + bit
+                })
+            })
+        })
+    }
+
+    /// The bitmap as little-endian words, for a file; the range's length is kept apart.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.words.iter().flat_map(|w| w.to_le_bytes()).collect()
+    }
+
+    /// Reads what [`RowSet::to_bytes`] wrote for a range of `len` rows.
+    ///
+    /// # Errors
+    /// [`Invalid`] when the length is not that of `len` rows or a bit beyond the range is set.
+    pub fn from_bytes(bytes: &[u8], len: usize) -> Result<Self, Invalid> {
+        if bytes.len() != len.div_ceil(64) * 8 {
+            return Err(Invalid::new("rows", format!("{} bytes cannot be a bitmap of {len} rows", bytes.len())));
+        }
+        let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|w| u64::from_le_bytes(*w)).collect();
+        let count = words.iter().map(|w| w.count_ones() as usize).sum();
+        let mut set = Self { words, len, count };
+        let before = set.words.last().copied();
+        set.mask_tail();
+        if set.words.last().copied() != before {
+            return Err(Invalid::new("rows", "a bit beyond the range is set"));
+        }
+        Ok(set)
+    }
+
+    fn combine(&mut self, other: &Self, op: impl Fn(u64, u64) -> u64) {
+        assert_eq!(self.len, other.len, "row sets of different segments");
+        let mut count = 0;
+        for (a, &b) in self.words.iter_mut().zip(&other.words) {
+            *a = op(*a, b);
+            count += a.count_ones() as usize;
+        }
+        self.count = count;
+    }
+
+    fn mask_tail(&mut self) {
+        if self.len % 64 != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= (1u64 << (self.len % 64)) - 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_set(len in 1usize..300, a in proptest::collection::btree_set(0usize..300, 0..80), b in proptest::collection::btree_set(0usize..300, 0..80)) {
+            let cut = |s: &BTreeSet<usize>| s.iter().copied().filter(|r| *r < len).collect::<BTreeSet<_>>();
+            let (a, b) = (cut(&a), cut(&b));
+            let set = |s: &BTreeSet<usize>| RowSet::from_fn(len, |r| s.contains(&r));
+            let rows = |s: &RowSet| s.iter().collect::<BTreeSet<_>>();
+            let (sa, sb) = (set(&a), set(&b));
+            let mut both = sa.clone(); both.intersect(&sb);
+            prop_assert_eq!(rows(&both), &a & &b);
+            let mut any = sa.clone(); any.union(&sb);
+            prop_assert_eq!(rows(&any), &a | &b);
+            let mut less = sa.clone(); less.subtract(&sb);
+            prop_assert_eq!(rows(&less), &a - &b);
+            prop_assert_eq!(less.count(), (&a - &b).len());
+            let other = sa.complement();
+            prop_assert_eq!(other.count() + sa.count(), len);
+            prop_assert!(sa.iter().all(|r| !other.contains(r)));
+            prop_assert_eq!(RowSet::from_bytes(&sa.to_bytes(), len).expect("own bytes"), sa);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        assert!(RowSet::from_bytes(&[0; 8], 65).is_err());
+        assert!(RowSet::from_bytes(&[0xff; 8], 63).is_err());
+        assert!(RowSet::from_bytes(&[0xff; 8], 64).is_ok());
+    }
+}

@@ -1,0 +1,178 @@
+//! Vector indexes of one segment, and the metrics they order by. Synchronous: they run on the engine's compute pool.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proximadb_model::{Candidate, MetricKind, RowSet, ScoreKind};
+
+use crate::budget::Budget;
+use crate::error::Result;
+
+/// A distance, built in or brought by a plugin.
+///
+/// Guarantees:
+/// - G1 the same query and vector always give the same key, in whatever block they stand;
+/// - G2 a smaller key is nearer, and no key is NaN;
+/// - G3 `score(key)` and `distance(key)` keep the order: the nearest has the highest similarity or the lowest distance.
+pub trait Metric: Send + Sync + 'static {
+    /// What kind of metric this is.
+    fn descriptor(&self) -> &MetricDescriptor;
+
+    /// Prepares a query of the collection's dimension, row-major scoring to follow.
+    ///
+    /// # Errors
+    /// `Plugin` when a plugin fails.
+    fn prepare(&self, query: &[f32]) -> Result<Box<dyn Scorer>>;
+
+    /// What the user sees as the score for an ordering key.
+    fn score(&self, key: f32) -> f32;
+
+    /// What the user sees as the distance for an ordering key.
+    fn distance(&self, key: f32) -> f32;
+}
+
+/// What a metric says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricDescriptor {
+    /// Its kind; indexes have faster ways for built-in ones.
+    pub kind: MetricKind,
+    /// Which way its score runs.
+    pub score_kind: ScoreKind,
+    /// Whether d(a, b) = d(b, a); a graph needs it.
+    pub symmetric: bool,
+}
+
+/// One prepared query.
+pub trait Scorer: Send {
+    /// The ordering keys of the vectors in `block` (`out.len()` rows of the dimension, row after row).
+    ///
+    /// # Errors
+    /// `Plugin`; `Deadline` when a plugin took too long.
+    fn keys(&mut self, block: &[f32], out: &mut [f32]) -> Result<()>;
+}
+
+/// The f32 originals of a segment, row after row, shared by whoever needs them.
+#[derive(Clone, Debug)]
+pub struct Vectors {
+    /// Components of one vector.
+    pub dimension: usize,
+    /// `rows * dimension` components.
+    pub data: Arc<Vec<f32>>,
+}
+
+impl Vectors {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.data.len().checked_div(self.dimension).unwrap_or(0)
+    }
+}
+
+/// How an index is to be built.
+#[derive(Clone)]
+pub struct IndexSpec {
+    /// The collection's metric.
+    pub metric: Arc<dyn Metric>,
+    /// Neighbours of a node.
+    pub m: usize,
+    /// Breadth of the search for neighbours.
+    pub ef_construction: usize,
+    /// Seed of every random choice; the same seed, rows and thread count of one give the same index.
+    pub seed: u64,
+    /// Threads that the build may use.
+    pub threads: usize,
+}
+
+/// Makes one kind of index.
+///
+/// Guarantees:
+/// - G1 `load(save(index))` answers every search as `index` does;
+/// - G2 `load` of any bytes ends in an index or `Corrupt`: no panic, and memory in proportion to bytes and rows;
+/// - G3 `load` refuses a sidecar that was not made for the segment's checksum.
+pub trait IndexFactory: Send + Sync + 'static {
+    /// The kind's name, as in `GET …/index` and in manifests: `"flat"`, `"graph"`.
+    fn kind(&self) -> &'static str;
+
+    /// Whether this kind can order by a metric like this.
+    fn supports(&self, metric: &MetricDescriptor) -> bool;
+
+    /// Builds an index over all rows.
+    ///
+    /// # Errors
+    /// `Deadline` when the budget is over or cancelled; `Plugin`; `Invalid` for an unsupported metric.
+    fn build(&self, spec: &IndexSpec, vectors: Vectors, budget: &Budget) -> Result<Arc<dyn VectorIndex>>;
+
+    /// Loads what `save` wrote for the same rows.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    fn load(&self, spec: &IndexSpec, vectors: Vectors, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>>;
+}
+
+/// How a search of one index is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchParams {
+    /// Candidates wanted.
+    pub k: usize,
+    /// Breadth of an approximate search, at least `k` in effect.
+    pub ef: usize,
+    /// Whether every allowed row must be compared.
+    pub exact: bool,
+}
+
+/// What a search of one index did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchCounters {
+    /// Distances computed on full vectors.
+    pub distances: u64,
+    /// Distances computed on compact codes.
+    pub code_distances: u64,
+    /// Graph nodes expanded.
+    pub hops: u64,
+    /// Searches that walked a graph, 0 or 1; how a caller knows that it was not a scan.
+    pub graph_walks: u64,
+}
+
+impl SearchCounters {
+    /// Adds another search's counters.
+    pub fn add(&mut self, other: &Self) {
+        self.distances += other.distances;
+        self.code_distances += other.code_distances;
+        self.hops += other.hops;
+        self.graph_walks += other.graph_walks;
+    }
+}
+
+/// An index over the rows of one segment; searched by many threads at once without locks.
+///
+/// Guarantees:
+/// - G1 candidates come nearest first, no row twice, at most `k`, and none outside `allow`;
+/// - G2 keys are the metric's keys of the f32 originals, up to rounding (1e-5 relative);
+/// - G3 with `exact`, the answer is that of comparing every allowed row;
+/// - G4 with at least `k` rows allowed an approximate search gives `k` candidates too;
+/// - G5 a search ends soon after its budget is over, with `Deadline`.
+pub trait VectorIndex: Send + Sync + 'static {
+    /// The kind that made it.
+    fn kind(&self) -> &'static str;
+
+    /// Number of rows.
+    fn rows(&self) -> usize;
+
+    /// Bytes resident, shared originals not counted.
+    fn resident_bytes(&self) -> usize;
+
+    /// The nearest rows to a query of the index's dimension.
+    ///
+    /// # Errors
+    /// `Deadline`; `Plugin`.
+    fn search(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+    ) -> Result<Vec<Candidate>>;
+
+    /// The sidecar's bytes for a segment with this checksum; `None` for a kind that needs none.
+    fn save(&self, segment_checksum: u32) -> Option<Bytes>;
+}

@@ -1,0 +1,35 @@
+//! The roles that the engine needs played. Traits and their promises only; adapters play them.
+//!
+//! Each port numbers its guarantees (G1, G2, …); behind the feature `conformance` there is one property a guarantee, and every
+//! adapter runs the suite of its port.
+
+mod assigner;
+mod budget;
+mod clock;
+mod database;
+mod disk;
+mod error;
+mod filesystem;
+mod index;
+mod segment;
+mod telemetry;
+mod wal;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use assigner::Assigner;
+pub use budget::Budget;
+pub use clock::{BoxFuture, Clock, Entropy, Executor};
+pub use database::{
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, NewRecord, Query, ReadOptions, Recovered,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome,
+    WriteRequest,
+};
+pub use disk::{Disk, DiskFile};
+pub use error::{Fault, PortError, Result};
+pub use filesystem::{Filesystem, ObjectInfo, PutMode, Space};
+pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
+pub use segment::{RowStream, SegmentReader, SegmentStore, Selection};
+pub use telemetry::{Label, Telemetry};
+pub use wal::{BatchStream, Wal, WalCodec, WalStats, WalWriter};

@@ -1,0 +1,81 @@
+//! Immutable files of rows, and reading them by row, by column and by condition.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use proximadb_model::{FileId, Filter, Projection, RowSet, Rows, Schema, SegmentMeta, ShardId};
+
+use crate::error::Result;
+
+/// Segments of one site.
+///
+/// Guarantees:
+/// - G1 what `write` was given is what `scan` and `fetch` give back, row for row, bit for bit, in the same order;
+/// - G2 once `write` has returned the file is whole and durable; a failed or dropped write leaves nothing that lists as a segment;
+/// - G3 `open` fails with `Corrupt` when size or checksum differ from the meta, and never serves such bytes;
+/// - G4 `select` answers exactly `Filter::matches` for every row, with or without pruning;
+/// - G5 the file is plain Parquet that other readers open without us.
+#[async_trait]
+pub trait SegmentStore: Send + Sync + 'static {
+    /// Writes the rows of a stream as one segment.
+    ///
+    /// # Errors
+    /// `Invalid` for no rows or rows of differing dimension; `Exhausted`; `Unavailable`; any error of the stream.
+    async fn write(&self, shard: ShardId, id: FileId, schema: &Schema, rows: &mut dyn RowStream) -> Result<SegmentMeta>;
+
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// `NotFound`; `Corrupt`; `Unavailable`.
+    async fn open(&self, shard: ShardId, meta: &SegmentMeta) -> Result<Arc<dyn SegmentReader>>;
+
+    /// Removes a segment; succeeds when it is not there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn delete(&self, shard: ShardId, id: FileId) -> Result<()>;
+}
+
+/// Rows in blocks of at most some thousands.
+#[async_trait]
+pub trait RowStream: Send {
+    /// The next rows, never none of them, or `None` at the end.
+    ///
+    /// # Errors
+    /// Those of the source.
+    async fn next(&mut self) -> Result<Option<Rows>>;
+}
+
+/// An open segment; cheap to share.
+#[async_trait]
+pub trait SegmentReader: Send + Sync + 'static {
+    /// Number of rows.
+    fn rows(&self) -> usize;
+
+    /// Every row in order, with the columns of the projection.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    async fn scan(&self, projection: Projection) -> Result<Box<dyn RowStream>>;
+
+    /// The given rows, in the order asked.
+    ///
+    /// # Errors
+    /// `Invalid` for a row beyond the end; `Corrupt`; `Unavailable`.
+    async fn fetch(&self, rows: &[u32], projection: Projection) -> Result<Rows>;
+
+    /// The rows for which the filter holds, and how that was found out.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    async fn select(&self, filter: &Filter) -> Result<Selection>;
+}
+
+/// The answer of [`SegmentReader::select`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The rows for which the filter holds.
+    pub rows: RowSet,
+    /// Rows whose values were looked at; the others were ruled out by statistics or bloom filters.
+    pub rows_examined: u64,
+}
