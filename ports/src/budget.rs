@@ -36,7 +36,9 @@ impl Budget {
             return Err(PortError::new(Fault::Deadline, "compute", "the request", "was cancelled"));
         }
         match self.deadline {
-            Some(deadline) if self.clock.monotonic() >= deadline => Err(PortError::new(Fault::Deadline, "compute", "the request", "its time is over")),
+            Some(deadline) if self.clock.monotonic() >= deadline => {
+                Err(PortError::new(Fault::Deadline, "compute", "the request", "its time is over"))
+            }
             _ => Ok(()),
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proximadb_model::{
-    Collection, CollectionId, CollectionPatch, CollectionRef, CollectionSpec, EncodedOperations, Filter, Metadata, RecordId, ScoreKind, Sequence,
-    SiteId, Timestamp, Value,
+    Collection, CollectionId, CollectionPatch, CollectionRef, CollectionSpec, EncodedOperations, Filter, Metadata, RecordId, ScoreKind,
+    Sequence, SiteId, Timestamp, Value,
 };
 
 use crate::error::Result;

@@ -104,14 +104,28 @@ impl PortError {
 
     /// An input that broke a rule of the model.
     pub fn invalid(op: &'static str, invalid: Invalid) -> Self {
-        Self { fault: Fault::Invalid, op, subject: invalid.field.clone(), message: invalid.reason, field: Some(invalid.field), source: None }
+        Self {
+            fault: Fault::Invalid,
+            op,
+            subject: invalid.field.clone(),
+            message: invalid.reason,
+            field: Some(invalid.field),
+            source: None,
+        }
     }
 
     /// Another copy for another waiter of the same failure; the cause is kept as its text.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let source = self.source.as_ref().map(|s| s.to_string().into());
-        Self { fault: self.fault, op: self.op, subject: self.subject.clone(), message: self.message.clone(), field: self.field.clone(), source }
+        Self {
+            fault: self.fault,
+            op: self.op,
+            subject: self.subject.clone(),
+            message: self.message.clone(),
+            field: self.field.clone(),
+            source,
+        }
     }
 }
 

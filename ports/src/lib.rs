@@ -23,8 +23,8 @@ pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
     Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, NewRecord, Query, ReadOptions, Recovered,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome,
-    WriteRequest,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
+    WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result};

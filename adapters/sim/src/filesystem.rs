@@ -45,7 +45,7 @@ impl SimFilesystem {
     /// An empty store without limits, on which nothing fails yet.
     pub fn new(seed: u64) -> Self {
         let state = State {
-            rng: Rng::new(seed ^ 0x7374_6f72_65),
+            rng: Rng::new(seed ^ 0x0073_746f_7265),
             objects: BTreeMap::new(),
             plan: FaultPlan::default(),
             trace: Trace::default(),
