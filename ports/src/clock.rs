@@ -48,7 +48,7 @@ pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// Guarantees:
 /// - G1 a spawned task runs until it ends or the executor shuts down;
-/// - G2 a computation runs on one of a bounded number of threads, none of which drives IO;
+/// - G2 a computation given to `compute` runs on one of a bounded number of threads, none of which drives IO;
 /// - G3 a computation that panics takes down neither its thread nor the process; what it would have answered is dropped.
 pub trait Executor: Send + Sync + 'static {
     /// Runs a task beside the others; `name` is for people.
@@ -56,6 +56,9 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Runs a computation.
     fn compute(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// Runs a long computation on a thread of its own, so that it holds up no other; it may start threads itself.
+    fn background(&self, name: &'static str, job: Box<dyn FnOnce() + Send>);
 
     /// Threads that run computations.
     fn compute_threads(&self) -> usize;

@@ -156,7 +156,11 @@ impl Strategy {
         if let Self::Manual(places) = self {
             return manual(places, subject, sites);
         }
-        let open = |site: &SiteView| site.healthy && site.weight > 0.0 && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c);
+        let open = |site: &SiteView| {
+            site.healthy
+                && site.weight > 0.0
+                && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c)
+        };
         let cost = |site: &SiteView| match self {
             Self::RoundRobin | Self::Manual(_) => f64::from(site.shards) / f64::from(site.weight),
             Self::Hash => rendezvous_cost(subject.shard, site),

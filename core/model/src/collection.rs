@@ -51,7 +51,11 @@ impl FromStr for FieldType {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let known = || FIELD_TYPES.map(|(name, _)| name).join(", ");
-        FIELD_TYPES.iter().find(|(name, _)| *name == text).map(|(_, t)| *t).ok_or_else(|| Invalid::new("", format!("must be one of {}", known())))
+        FIELD_TYPES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, t)| *t)
+            .ok_or_else(|| Invalid::new("", format!("must be one of {}", known())))
     }
 }
 

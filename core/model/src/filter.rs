@@ -60,8 +60,7 @@ pub enum Test {
 }
 
 /// The operators that compare a field, in the order that errors list them.
-pub const OPERATORS: [&str; 12] =
-    ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not", "$contains", "$prefix"];
+pub const OPERATORS: [&str; 12] = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$not", "$contains", "$prefix"];
 
 impl Filter {
     /// Reads a filter from its Mongo-like form, such as `{"year": {"$gte": 2020}, "$or": [{"lang": "en"}, …]}`.
@@ -219,11 +218,7 @@ fn field(path: &str, value: &Value, depth: usize, budget: &mut Conditions) -> Re
             let mut parts = Vec::new();
             for (operator, operand) in tests {
                 budget.enter(depth)?;
-                let part = if operator == "$not" {
-                    negated(path, operand, depth, budget)
-                } else {
-                    test(operator, operand).map(one)
-                };
+                let part = if operator == "$not" { negated(path, operand, depth, budget) } else { test(operator, operand).map(one) };
                 parts.push(part.map_err(|e| e.within(operator))?);
             }
             Ok(match <[Filter; 1]>::try_from(parts) {

@@ -16,6 +16,17 @@ pub struct IdTable {
 
 const EMPTY: u32 = u32::MAX;
 
+/// The hash of an id, good for every table of this process; never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdHash(u64);
+
+/// Takes the hash of an id.
+pub fn hash_of(id: &str) -> IdHash {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(id.as_bytes());
+    IdHash(hasher.finish())
+}
+
 impl IdTable {
     /// The table of `ids`, row by row.
     pub fn new<'a>(ids: impl ExactSizeIterator<Item = &'a RecordId>) -> Self {
@@ -47,10 +58,15 @@ impl IdTable {
 
     /// The row of an id.
     pub fn find(&self, id: &str) -> Option<usize> {
+        self.find_hashed(id, hash_of(id))
+    }
+
+    /// The row of an id whose hash was taken before, for callers that look into many tables.
+    pub fn find_hashed(&self, id: &str, hash: IdHash) -> Option<usize> {
         if self.slots.is_empty() {
             return None;
         }
-        match self.slots[self.slot_of(id)] {
+        match self.slots[self.slot_of(id, hash)] {
             EMPTY => None,
             row => Some(row as usize),
         }
@@ -64,18 +80,16 @@ impl IdTable {
     fn push(&mut self, id: &str) {
         let row = self.ends.len() as u32;
         assert!(row < EMPTY, "a segment has fewer than 2^32 - 1 rows");
-        let slot = self.slot_of(id);
+        let slot = self.slot_of(id, hash_of(id));
         self.arena.push_str(id);
         self.ends.push(self.arena.len());
         self.slots[slot] = row;
     }
 
     /// The slot that holds `id`, or the free one where it would go; the table is at most half full, so there is one.
-    fn slot_of(&self, id: &str) -> usize {
+    fn slot_of(&self, id: &str, hash: IdHash) -> usize {
         let mask = self.slots.len() - 1;
-        let mut hasher = DefaultHasher::new();
-        hasher.write(id.as_bytes());
-        let mut slot = hasher.finish() as usize & mask;
+        let mut slot = hash.0 as usize & mask;
         loop {
             match self.slots[slot] {
                 EMPTY => return slot,

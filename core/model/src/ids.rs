@@ -188,7 +188,8 @@ mod tests {
     fn uuid_text_round_trips() {
         let text = "0190f3a2-7c4e-7d11-8a5b-0123456789ab";
         assert_eq!(text.parse::<Uid>().expect("valid").to_string(), text);
-        for bad in ["", "0190f3a27c4e7d118a5b0123456789ab", "0190f3a2-7c4e-7d11-8a5b-0123456789ag", "0190f3a2-7c4e-7d11-8a5b_0123456789ab"] {
+        for bad in ["", "0190f3a27c4e7d118a5b0123456789ab", "0190f3a2-7c4e-7d11-8a5b-0123456789ag", "0190f3a2-7c4e-7d11-8a5b_0123456789ab"]
+        {
             assert!(bad.parse::<Uid>().is_err(), "{bad}");
         }
     }
@@ -197,7 +198,9 @@ mod tests {
     fn shard_text_round_trips_and_has_one_form() {
         let text = "0190f3a2-7c4e-7d11-8a5b-0123456789ab-12";
         assert_eq!(text.parse::<ShardId>().expect("valid").to_string(), text);
-        for bad in ["0190f3a2-7c4e-7d11-8a5b-0123456789ab", "0190f3a2-7c4e-7d11-8a5b-0123456789ab-01", "0190f3a2-7c4e-7d11-8a5b-0123456789ab-+1"] {
+        for bad in
+            ["0190f3a2-7c4e-7d11-8a5b-0123456789ab", "0190f3a2-7c4e-7d11-8a5b-0123456789ab-01", "0190f3a2-7c4e-7d11-8a5b-0123456789ab-+1"]
+        {
             assert!(bad.parse::<ShardId>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::collection::Collection;
-use crate::ids::{Epoch, FileId, ManifestNumber, Sequence, ShardId, SiteId};
+use crate::ids::{Epoch, FileId, ManifestNumber, Sequence, ShardId, SiteId, Uid};
 use crate::invalid::Invalid;
 use crate::limits::{IDEMPOTENCY_KEYS_MAX, SEGMENT_ROWS_MAX};
 use crate::time::Timestamp;
@@ -95,6 +95,8 @@ pub struct Manifest {
     pub remembered: Vec<RememberedWrite>,
     /// When this manifest was written.
     pub written: Timestamp,
+    /// Drawn anew for each manifest, so that a writer whose reply was lost can tell its own file from another writer's.
+    pub put_id: Uid,
 }
 
 impl Manifest {
@@ -147,7 +149,9 @@ impl SegmentEntry {
             return Err(Invalid::new("sequences", "must be a range within what was flushed"));
         }
         match &self.dead {
-            Some((_, count)) if *count == 0 || *count > self.meta.rows => Err(Invalid::new("dead", "must count at least one row and no more than all")),
+            Some((_, count)) if *count == 0 || *count > self.meta.rows => {
+                Err(Invalid::new("dead", "must count at least one row and no more than all"))
+            }
             _ => Ok(()),
         }
     }

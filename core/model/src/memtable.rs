@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::id_table::IdTable;
+use crate::id_table::{IdHash, IdTable, hash_of};
 use crate::ids::Sequence;
 use crate::name::RecordId;
 use crate::record::Record;
@@ -45,8 +45,8 @@ impl Block {
         !self.dead.contains(row) && self.rows.expires[row].is_none_or(|at| at > now)
     }
 
-    fn live_row(&self, id: &str) -> Option<usize> {
-        self.ids.find(id).filter(|row| !self.dead.contains(*row))
+    fn live_row(&self, id: &str, hash: IdHash) -> Option<usize> {
+        self.ids.find_hashed(id, hash).filter(|row| !self.dead.contains(*row))
     }
 }
 
@@ -98,7 +98,8 @@ impl Memtable {
 
     /// Whether there is no live row with this id, or where it is: block and row.
     pub fn find(&self, id: &str) -> Option<(usize, usize)> {
-        self.blocks.iter().enumerate().rev().find_map(|(b, block)| block.live_row(id).map(|row| (b, row)))
+        let hash = hash_of(id);
+        self.blocks.iter().enumerate().rev().find_map(|(b, block)| block.live_row(id, hash).map(|row| (b, row)))
     }
 
     /// Adds records, each with its sequence. The caller has removed older rows of the same ids, here and elsewhere; of records
@@ -131,7 +132,8 @@ impl Memtable {
 
     /// The live rows by column, in the order they were written, in parts of at most `rows_max`.
     pub fn live_rows(&self, rows_max: usize) -> impl Iterator<Item = Rows> + '_ {
-        let mut places = self.blocks.iter().flat_map(|b| (0..b.rows.len()).filter(|r| !b.dead.contains(*r)).map(move |r| (b, r))).peekable();
+        let mut places =
+            self.blocks.iter().flat_map(|b| (0..b.rows.len()).filter(|r| !b.dead.contains(*r)).map(move |r| (b, r))).peekable();
         std::iter::from_fn(move || {
             places.peek()?;
             let mut part = Rows::new(self.dimension);
@@ -180,7 +182,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn record(id: u8, version: u64) -> Record {
-        let vector = Vector::new(vec![f32::from(id), version as f32], Dimension::new(2).expect("valid"), &MetricKind::Euclidean).expect("valid");
+        let vector =
+            Vector::new(vec![f32::from(id), version as f32], Dimension::new(2).expect("valid"), &MetricKind::Euclidean).expect("valid");
         Record { id: RecordId::new(&id.to_string()).expect("valid"), vector, metadata: Arc::new(Metadata::default()), expires: None }
     }
 

@@ -1,1 +1,11 @@
-//! Decisions that need no IO: when to flush, what to compact, how to search.
+//! Decisions that need no IO: when to flush, what to compact and index, how to search a segment.
+
+mod compact;
+mod flush;
+mod search;
+mod write;
+
+pub use compact::{MaintenanceSettings, SegmentView, Work, next as next_work, wants_graph};
+pub use flush::{FlushSettings, is_due as flush_is_due};
+pub use search::{SegmentFacts, SegmentPlan, Strategy as SearchStrategy, plan_segment};
+pub use write::{check_request_size, shard_of};

@@ -62,7 +62,10 @@ impl Vector {
 /// [`Invalid`] on `vector`.
 pub fn check_vector(components: &[f32], dimension: Dimension, metric: &MetricKind) -> Result<(), Invalid> {
     if components.len() != dimension.get() {
-        return Err(Invalid::new("vector", format!("has {} components, the collection's dimension is {}", components.len(), dimension.get())));
+        return Err(Invalid::new(
+            "vector",
+            format!("has {} components, the collection's dimension is {}", components.len(), dimension.get()),
+        ));
     }
     if let Some(i) = components.iter().position(|x| !x.is_finite()) {
         return Err(Invalid::new(format!("vector[{i}]"), "must be a finite 32-bit number"));

@@ -257,10 +257,19 @@ mod tests {
 
     #[test]
     fn patch_sets_removes_and_reaches_inside() {
-        let start = Metadata::new(object([("a", Value::Int(1)), ("b", Value::Object(object([("x", Value::Int(1)), ("y", Value::Int(2))])))])).expect("valid");
-        let patch = object([("a", Value::Null), ("b", Value::Object(object([("x", Value::Null), ("z", Value::Int(3))]))), ("c", Value::Bool(true))]);
+        let start =
+            Metadata::new(object([("a", Value::Int(1)), ("b", Value::Object(object([("x", Value::Int(1)), ("y", Value::Int(2))])))]))
+                .expect("valid");
+        let patch = object([
+            ("a", Value::Null),
+            ("b", Value::Object(object([("x", Value::Null), ("z", Value::Int(3))]))),
+            ("c", Value::Bool(true)),
+        ]);
         let end = start.patched(&patch).expect("within limits");
-        assert_eq!(end.fields(), &object([("b", Value::Object(object([("y", Value::Int(2)), ("z", Value::Int(3))]))), ("c", Value::Bool(true))]));
+        assert_eq!(
+            end.fields(),
+            &object([("b", Value::Object(object([("y", Value::Int(2)), ("z", Value::Int(3))]))), ("c", Value::Bool(true))])
+        );
     }
 
     #[test]

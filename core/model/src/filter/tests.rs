@@ -123,6 +123,7 @@ fn what_is_not_understood_is_refused_by_place() {
 
 #[test]
 fn paths_are_listed_once() {
-    let filter = Filter::parse(&object(vec![("$or", list(vec![object(vec![("a", int(1)), ("b", int(2))]), object(vec![("a", int(3))])]))])).expect("valid");
+    let filter = Filter::parse(&object(vec![("$or", list(vec![object(vec![("a", int(1)), ("b", int(2))]), object(vec![("a", int(3))])]))]))
+        .expect("valid");
     assert_eq!(paths(&filter), ["a", "b"]);
 }
