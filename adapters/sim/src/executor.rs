@@ -88,6 +88,10 @@ impl Executor for SimExecutor {
         }
     }
 
+    fn background(&self, _name: &'static str, job: Box<dyn FnOnce() + Send>) {
+        self.compute(job);
+    }
+
     fn compute_threads(&self) -> usize {
         1
     }

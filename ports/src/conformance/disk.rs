@@ -52,8 +52,12 @@ fn fault<T>(result: Result<T>) -> Fault {
 fn parts(rng: &mut TestRng) -> Vec<Bytes> {
     let count = rng.next_u32() % 5;
     let lengths: Vec<u32> = (0..count).map(|_| rng.next_u32() % 1_500).collect();
-    let mut part = |length: u32| -> Bytes { (0..length).map(|_| rng.next_u32() as u8).collect() };
-    lengths.into_iter().map(|length| part(if length % 7 == 0 { 0 } else { length })).collect()
+    let mut part = |length: u32| {
+        let mut bytes = vec![0; if length.is_multiple_of(7) { 0 } else { length as usize }];
+        rng.fill_bytes(&mut bytes);
+        Bytes::from(bytes)
+    };
+    lengths.into_iter().map(&mut part).collect()
 }
 
 /// G1: everything appended before a returned sync is read back whole and in order, crash after crash.
