@@ -219,7 +219,7 @@ mod tests {
         }
 
         #[test]
-        fn moments_compare_with_text(at in -2i64..2, other in -2i64..2, which in 0..4) {
+        fn moments_compare_with_text(at in -2i64..2, other in -2i64..2, which in 0usize..4) {
             let operand = Value::String(Timestamp(other * 1_000_000).to_string());
             let test = [Test::Eq(operand.clone()), Test::Gt(operand.clone()), Test::Lte(operand), Test::Lt(Value::Int(5))][which].clone();
             let value = Value::DateTime(Timestamp(at * 1_000_000));
