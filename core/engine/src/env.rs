@@ -88,7 +88,11 @@ impl Env {
     ///
     /// # Errors
     /// Its own; `Internal` when it panicked.
-    pub(crate) async fn background<T: Send + 'static>(&self, name: &'static str, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn background<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.executor.background(name, Box::new(move || drop(reply.send(job()))));
         answer.await.unwrap_or_else(|_| Err(panicked()))
