@@ -125,11 +125,8 @@ fn google(bucket: &str, options: &Options) -> Result<GoogleCloudStorageBuilder> 
     let builder = GoogleCloudStorageBuilder::from_env()
         .with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), REQUEST_TIMEOUT)
         .with_config(GoogleConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT);
-    let parsed = keys(
-        options,
-        "gcs",
-        "service_account_path, service_account_key, application_credentials, base_url, skip_signature and allow_http",
-    )?;
+    let parsed =
+        keys(options, "gcs", "service_account_path, service_account_key, application_credentials, bearer_token, base_url and allow_http")?;
     let builder = parsed.into_iter().fold(builder, |b, (key, value)| b.with_config(key, value)).with_bucket_name(bucket);
     // This builder allows plain HTTP by itself, for the metadata server; for objects it has to be asked for like elsewhere.
     let asked = ["allow_http", "google_allow_http"].iter().any(|o| options.get(*o).is_some_and(|v| v == "true"));
@@ -162,7 +159,7 @@ mod tests {
             open(url, &options(&azure)).expect(url);
         }
         for url in ["gcs://bucket/a", "gs://bucket"] {
-            open(url, &options(&[("skip_signature", "true")])).expect(url);
+            open(url, &options(&[("bearer_token", "token")])).expect(url);
         }
     }
 
@@ -184,8 +181,8 @@ mod tests {
     #[test]
     fn plain_http_to_google_has_to_be_asked_for() {
         let base = ("base_url", "http://127.0.0.1:1");
-        assert_eq!(fails("gs://b", &[base, ("skip_signature", "true")]).field.as_deref(), Some("base_url"));
-        open("gs://b", &options(&[base, ("skip_signature", "true"), ("allow_http", "true")])).expect("asked for");
+        assert_eq!(fails("gs://b", &[base, ("bearer_token", "token")]).field.as_deref(), Some("base_url"));
+        open("gs://b", &options(&[base, ("bearer_token", "token"), ("allow_http", "true")])).expect("asked for");
     }
 
     #[tokio::test]
