@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn an_engines_field_becomes_the_clients() {
         let record = record(vec![1.0]);
-        let lists = WriteLists { insert: vec![record.clone()], upsert: vec![record.clone(); 2], delete: vec![record.id; 1], ..Default::default() };
+        let lists =
+            WriteLists { insert: vec![record.clone()], upsert: vec![record.clone(); 2], delete: vec![record.id; 1], ..Default::default() };
         let order = ChangeOrder::of(&lists);
         for (engine, client) in [
             ("changes[0].id", "insert[0].id"),

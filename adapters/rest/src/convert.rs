@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proximadb_model::{
-    CollectionName, CollectionPatch, CollectionSpec, Dimension, Filter, IndexSettings, Invalid, Metadata, MetricKind, RecordId, Schema, Value,
+    CollectionName, CollectionPatch, CollectionSpec, Dimension, Filter, IndexSettings, Invalid, Metadata, MetricKind, RecordId, Schema,
+    Value,
 };
 use proximadb_ports::{Durability, NewPatch, NewRecord, Query, ReadOptions, ScanRequest, SearchRequest, WriteLists};
 
@@ -106,7 +107,10 @@ pub(crate) fn write_lists(body: requests::Write) -> Result<(WriteLists, Durabili
         upsert: each("upsert", body.upsert.map(|l| l.0), new_record)?,
         patch: each("patch", body.patch.map(|l| l.0), new_patch)?,
         delete: ids(body.delete.map(|l| l.0)),
-        delete_where: delete_where.map_err(|e| Invalid::new(e.field.replacen("filter", "delete_where", 1), e.reason))?.into_iter().collect(),
+        delete_where: delete_where
+            .map_err(|e| Invalid::new(e.field.replacen("filter", "delete_where", 1), e.reason))?
+            .into_iter()
+            .collect(),
     };
     Ok((lists, durability))
 }

@@ -26,7 +26,8 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_status() {
-        let table: Vec<String> = Fault::ALL.iter().map(|f| format!("{} {} {}", f.code(), http_status(*f).as_u16(), f.is_retryable())).collect();
+        let table: Vec<String> =
+            Fault::ALL.iter().map(|f| format!("{} {} {}", f.code(), http_status(*f).as_u16(), f.is_retryable())).collect();
         let golden = [
             "invalid_argument 400 false",
             "not_found 404 false",

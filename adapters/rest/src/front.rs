@@ -1,5 +1,6 @@
 //! What every request passes first and every answer last: the request id, and the form of errors.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
@@ -7,8 +8,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-
-use std::sync::Arc;
 
 use crate::problem::Problem;
 
@@ -66,8 +65,8 @@ fn write_out(response: &mut Response, problem: &Problem, id: &str) {
     *response.status_mut() = problem.status;
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some((name, value)) = &problem.header {
-        response.headers_mut().insert(name.clone(), value.clone());
+    if let Some(accept) = problem.accept {
+        response.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
     }
     *response.body_mut() = Body::from(problem.body(id));
 }

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use proximadb_model::Invalid;
 use proximadb_ports::{Fault, PortError};
@@ -24,8 +24,8 @@ pub(crate) struct Problem {
     pub(crate) retryable: bool,
     /// For the log, never for the client.
     pub(crate) cause: Option<String>,
-    /// What the status obliges an answer to say, such as `Accept` for 415.
-    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    /// The media types that would have been taken, for the header `Accept` of a 415.
+    pub(crate) accept: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -43,7 +43,7 @@ struct ProblemBody<'a> {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, retryable: false, cause: None, header: None }
+        Self { status, code, detail: detail.into(), field: None, retryable: false, cause: None, accept: None }
     }
 
     /// The request broke a rule outside any field.
@@ -65,7 +65,7 @@ impl Problem {
     pub(crate) fn media_type(accepted: &'static str) -> Self {
         let mut problem = Self::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         problem.detail = format!("the content type must be one of {accepted}");
-        problem.header = Some((header::ACCEPT, HeaderValue::from_static(accepted)));
+        problem.accept = Some(accepted);
         problem
     }
 
@@ -75,7 +75,9 @@ impl Problem {
             StatusCode::NOT_FOUND => (Fault::NotFound.code(), "there is no such route"),
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "the route has other methods, see the header allow"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too large"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "the encoding of the body must be one of gzip, zstd, identity"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("unsupported_media_type", "the encoding of the body must be one of gzip, zstd, identity")
+            }
             status if status.is_client_error() => (Fault::Invalid.code(), "the request is malformed"),
             _ => (Fault::Internal.code(), "the server failed"),
         };

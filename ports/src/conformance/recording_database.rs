@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use proximadb_model::{
-    Collection, CollectionId, CollectionName, CollectionPatch, CollectionRef, CollectionSpec, Dimension, Filter, Metadata, MetricKind, RecordId,
-    ScoreKind, Sequence, SiteId, Timestamp, Uid, Value,
+    Collection, CollectionId, CollectionName, CollectionPatch, CollectionRef, CollectionSpec, Dimension, Filter, Metadata, MetricKind,
+    RecordId, ScoreKind, Sequence, SiteId, Timestamp, Uid, Value,
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, ReadOptions, Recovered, ScanPage, ScanRequest,
-    SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, ReadOptions, Recovered, ScanPage,
+    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome,
+    WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::Space;
@@ -185,15 +186,8 @@ impl Database for RecordingDatabase {
                 let StoredRecord { id, vector, metadata, version, .. } = stored;
                 Some(Hit { id, score: 0.1, distance: 0.9, metadata, vector, version })
             });
-            let explain = SegmentExplain {
-                shard: 0,
-                rows: 10,
-                allowed: 9,
-                index: "flat",
-                strategy: "exact",
-                reason: "few rows",
-                counters: COUNTERS,
-            };
+            let explain =
+                SegmentExplain { shard: 0, rows: 10, allowed: 9, index: "flat", strategy: "exact", reason: "few rows", counters: COUNTERS };
             let stats = SearchStats {
                 segments: 1,
                 memtable_rows: 2,

@@ -10,7 +10,11 @@ use crate::routes::Api;
 use crate::target::{InCollection, NoParameters};
 use crate::{answers, convert, requests};
 
-pub(crate) async fn create_collection(State(api): State<Api>, _: NoParameters, JsonBody(body): JsonBody<requests::CreateCollection>) -> Answer {
+pub(crate) async fn create_collection(
+    State(api): State<Api>,
+    _: NoParameters,
+    JsonBody(body): JsonBody<requests::CreateCollection>,
+) -> Answer {
     let created = api.database.create_collection(convert::collection_spec(body)?).await?;
     let status = if created.new { StatusCode::CREATED } else { StatusCode::OK };
     answers::json(status, &answers::collection(&created.info))
