@@ -13,6 +13,7 @@ mod footer;
 mod layout;
 mod options;
 mod pages;
+mod plain;
 mod reader;
 mod remainder;
 mod select;
@@ -21,4 +22,5 @@ mod verdict;
 mod writer;
 
 pub use options::{Compression, ViperOptions};
+pub use plain::read_plain;
 pub use store::ViperStore;

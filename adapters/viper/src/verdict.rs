@@ -35,7 +35,7 @@ impl Verdict {
     }
 }
 
-/// Whether a typed metadata column may hold a text, by the bloom filters at hand.
+/// Whether a typed metadata column may hold a text, by the bloom filters at hand; always yes for columns of other kinds.
 pub(crate) type Blooms<'a> = &'a dyn Fn(usize, &str) -> bool;
 
 /// Where the values at a path of a filter are to be found.
@@ -126,7 +126,6 @@ impl Known {
 
     fn equal(&self, want: &Value, may_hold: &dyn Fn(&str) -> bool) -> Verdict {
         if let Value::String(text) = want
-            && matches!(self.kind, ColumnKind::Text | ColumnKind::TextList)
             && !may_hold(text)
         {
             return Never;

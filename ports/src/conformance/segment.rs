@@ -484,7 +484,7 @@ fn test() -> impl Strategy<Value = Test> {
         1 => operand().prop_map(Test::Lte),
         2 => list().prop_map(Test::In),
         1 => list().prop_map(Test::Nin),
-        1 => any::<bool>().prop_map(Test::Exists),
+        2 => any::<bool>().prop_map(Test::Exists),
         2 => operand().prop_map(Test::Contains),
         1 => text().prop_map(Test::Prefix),
     ]
