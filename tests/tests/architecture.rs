@@ -55,8 +55,7 @@ const CRATES: [Crate; 16] = [
         name: "proximadb-ports",
         folder: "ports",
         inside: These(&["proximadb-model"]),
-        // proptest is behind the feature `conformance`, which only tests turn on.
-        outside: Only(&["async-trait", "bytes", "proptest", "thiserror"]),
+        outside: Only(&["async-trait", "bytes", "thiserror"]),
     },
     Crate { name: "proximadb-filesystem", folder: "adapters/filesystem", inside: ADAPTER, outside: Free },
     Crate { name: "proximadb-wal", folder: "adapters/wal", inside: ADAPTER_WITH_WIRE, outside: Free },
@@ -91,6 +90,9 @@ const HOMES: [(&str, &[&str]); 12] = [
 /// Crates of which only some features may be turned on.
 const FEATURES: [(&str, &str, &[&str]); 1] = [("proximadb-engine", "tokio", &["sync", "macros"])];
 
+/// Crates that come in only with a feature that tests alone turn on: the suites of the ports.
+const BEHIND_A_FEATURE: [(&str, &[&str]); 1] = [("proximadb-ports", &["futures-util", "proptest"])];
+
 /// What tests of any crate may use besides: the suites of the ports, and the simulated world.
 const FOR_TESTS: [&str; 3] = ["proximadb-model", "proximadb-ports", "proximadb-sim"];
 
@@ -103,6 +105,7 @@ struct Arrow {
     from: String,
     to: String,
     for_tests: bool,
+    optional: bool,
     features: Vec<String>,
     default_features: bool,
 }
@@ -130,8 +133,9 @@ fn violation(arrow: &Arrow) -> Option<String> {
     {
         return found(format!("{name} is at home in {}", homes.join(" and ")));
     }
+    let behind = arrow.optional && BEHIND_A_FEATURE.iter().any(|(from, allowed)| *from == row.name && allowed.contains(&to));
     match row.outside {
-        Only(allowed) if !arrow.for_tests && !allowed.contains(&to) => {
+        Only(allowed) if !behind && !arrow.for_tests && !allowed.contains(&to) => {
             let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
             return found(format!("from outside it may know only {allowed}"));
         }
@@ -163,6 +167,7 @@ fn members() -> Vec<(String, String, Vec<Arrow>)> {
             from: package.name.to_string(),
             to: dependency.name.clone(),
             for_tests: dependency.kind == DependencyKind::Development,
+            optional: dependency.optional,
             features: dependency.features.clone(),
             default_features: dependency.uses_default_features,
         });
@@ -259,10 +264,22 @@ fn no_source_outside_kernels_is_unsafe() {
     none_of(&violations);
 }
 
+#[test]
+fn every_dependency_has_its_line_in_the_docs() {
+    let page = std::fs::read_to_string(root().join("docs/dependencies.adoc")).expect("the page");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("|`")?.split_once("` |"));
+    let said: BTreeSet<String> = lines.filter(|(_, purpose)| !purpose.trim().is_empty()).map(|(name, _)| name.to_owned()).collect();
+    let arrows = members().into_iter().flat_map(|(_, _, arrows)| arrows);
+    let used: BTreeSet<String> = arrows.map(|arrow| arrow.to).filter(|to| !to.starts_with("proximadb-")).collect();
+    let missing = used.difference(&said).map(|name| format!("{name} has no line in docs/dependencies.adoc"));
+    let stale = said.difference(&used).map(|name| format!("docs/dependencies.adoc explains {name}, which nobody uses"));
+    none_of(&missing.chain(stale).collect::<Vec<_>>());
+}
+
 #[track_caller]
 fn check(from: &str, to: &str, for_tests: bool, features: &[&str], expected: Option<&str>) {
     let features = features.iter().map(|feature| (*feature).to_owned()).collect();
-    let arrow = Arrow { from: from.to_owned(), to: to.to_owned(), for_tests, features, default_features: false };
+    let arrow = Arrow { from: from.to_owned(), to: to.to_owned(), for_tests, optional: false, features, default_features: false };
     match (violation(&arrow), expected) {
         (None, None) => {}
         (Some(found), Some(words)) if found.contains(words) && found.contains(from) && found.contains(to) => {}
@@ -274,6 +291,7 @@ fn check(from: &str, to: &str, for_tests: bool, features: &[&str], expected: Opt
 fn the_table_bites() {
     check("proximadb-model", "tokio", false, &[], Some("may know only bytes"));
     check("proximadb-model", "proximadb-ports", false, &[], Some("nothing of this workspace"));
+    check("proximadb-ports", "proptest", false, &[], Some("may know only async-trait"));
     check("proximadb-kernels", "bytes", false, &[], Some("only nothing"));
     check("proximadb-engine", "proximadb-wal", false, &[], Some("may know only proximadb-model"));
     check("proximadb-engine", "tokio", false, &["sync", "macros"], None);
