@@ -17,6 +17,8 @@ Metadata: TypeAlias = Mapping[str, Any]
 Filter: TypeAlias = Mapping[str, Any]
 
 _DEPTH_MAX = 64
+# Over these, one protocol would round and the other has no form.
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
 
 
 def record_id(value: object, field: str = "id") -> str:
@@ -63,9 +65,8 @@ def _object(value: Mapping[Any, Any], field: str, depth: int) -> dict[str, Any]:
     for key, inner in value.items():
         if not isinstance(key, str):
             raise InvalidArgumentError(f"keys must be text, got {key!r}", field=field)
-        # Most metadata is flat text and integers; the path of a field is only spelled out where something may go wrong.
-        kind = type(inner)
-        out[key] = inner if kind is str or kind is int else plain(inner, f"{field}.{key}", depth + 1)
+        # Most metadata is flat text; the path of a field is only spelled out where something may go wrong.
+        out[key] = inner if type(inner) is str else plain(inner, f"{field}.{key}", depth + 1)
     return out
 
 
@@ -73,8 +74,12 @@ def plain(value: object, field: str, depth: int = 0) -> Any:
     """A value as JSON knows it: numpy scalars and arrays, datetimes and uuids become what they mean."""
     if depth > _DEPTH_MAX:
         raise InvalidArgumentError(f"is nested deeper than {_DEPTH_MAX} levels", field=field)
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (str, bool)):
         return value
+    if isinstance(value, int):
+        if not _INTEGER_MIN <= value <= _INTEGER_MAX:
+            raise InvalidArgumentError("integers must fit 64 bits", field=field)
+        return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidArgumentError("must be a finite number", field=field)

@@ -131,7 +131,8 @@ def error_of(
     field: str | None = None,
     retryable: bool = False,
     request_id: str | None = None,
+    otherwise: type[ProximaDBError] = ProximaDBError,
 ) -> ProximaDBError:
-    """The error for a code; the base class for a code that this client does not know yet."""
-    kind = _BY_CODE.get(code, ProximaDBError)
+    """The error for a code; of the class `otherwise` for a code that this client does not know."""
+    kind = _BY_CODE.get(code, otherwise)
     return kind(message, code=code, field=field, retryable=retryable, request_id=request_id)

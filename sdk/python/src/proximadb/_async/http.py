@@ -43,7 +43,7 @@ class AsyncHttpLink:
             raise ConnectionFailedError(f"no connection to {self._where} in time", retryable=True) from error
         except httpx.TimeoutException as error:
             raise DeadlineExceededError(f"no answer from {self._where} in time", retryable=True) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise ConnectionFailedError(f"{self._where} did not answer: {error}", retryable=True) from error
         if not answer.is_success and answer.status_code not in request.accept:
             raise problem(answer.status_code, answer.content, answer.headers.get("x-request-id"))

@@ -8,15 +8,9 @@ from typing import Any
 from ..errors import InvalidArgumentError
 from ..v1.value_pb2 import Value
 
-_I64 = range(-(2**63), 2**63)
-_U64 = range(2**64)
-
 
 def set_value(message: Value, value: Any, field: str) -> None:
-    """Fills a message with a value as `_values.plain` gives it.
-
-    Raises InvalidArgumentError for an integer that has no 64-bit form.
-    """
+    """Fills a message with a value as `_values.plain` gives it: integers fit 64 bits, numbers are finite."""
     if isinstance(value, str):
         message.string_value = text(value, field)
     elif value is None:
@@ -24,12 +18,10 @@ def set_value(message: Value, value: Any, field: str) -> None:
     elif isinstance(value, bool):
         message.bool_value = value
     elif isinstance(value, int):
-        if value in _I64:
+        if value < 2**63:
             message.int_value = value
-        elif value in _U64:
-            message.uint_value = value
         else:
-            raise InvalidArgumentError("integers must fit 64 bits", field=field)
+            message.uint_value = value
     elif isinstance(value, float):
         message.double_value = value
     elif isinstance(value, dict):

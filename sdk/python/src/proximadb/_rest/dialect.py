@@ -96,20 +96,21 @@ class RestDialect(Dialect):
         parts += [_encoder.encode({key: value}).encode("ascii")[1:-1] for key, value in _set(rest).items()]
         headers = {"content-type": "application/json"}
         if write.idempotency_key is not None:
+            if not (write.idempotency_key.isascii() and write.idempotency_key.isprintable()):
+                raise InvalidArgumentError("must be visible ASCII characters", field="idempotency_key")
             headers["idempotency-key"] = write.idempotency_key
         request = HttpRequest("POST", _of(collection, "/records"), b"{%s}" % b",".join(parts), headers)
         return Call(request, answer.body(answer.write_result), repeatable=write.idempotency_key is not None)
 
     def get_record(self, collection: str, id: str, with_vector: bool, with_metadata: bool) -> Call[Record]:
-        path = f"{_of(collection, '/records')}/{_segment(id, 'id')}"
-        if not (with_vector and with_metadata):
-            path += f"?with_vector={str(with_vector).lower()}&with_metadata={str(with_metadata).lower()}"
+        flags = f"with_vector={str(with_vector).lower()}&with_metadata={str(with_metadata).lower()}"
+        path = f"{_of(collection, '/records')}/{_segment(id, 'id')}?{flags}&vector_format=base64"
         return Call(HttpRequest("GET", path), answer.body(answer.record), repeatable=True)
 
     def get_records(
         self, collection: str, ids: Sequence[str], with_vector: bool, with_metadata: bool
     ) -> Call[list[Record | None]]:
-        ask = {"ids": list(ids), "with_vector": with_vector, "with_metadata": with_metadata}
+        ask = {"ids": list(ids), **_returned(with_vector, with_metadata)}
         return Call(_post(_of(collection, "/records/get"), ask), answer.body(answer.records), repeatable=True)
 
     def search(self, collection: str, query: Query) -> Call[SearchResult]:
@@ -141,7 +142,7 @@ class RestDialect(Dialect):
         with_metadata: bool,
     ) -> Call[ScanPage]:
         ask = {"filter": filter, "cursor": cursor, "limit": limit}
-        ask |= {"with_vector": with_vector, "with_metadata": with_metadata}
+        ask |= _returned(with_vector, with_metadata)
         return Call(_post(_of(collection, "/scan"), _set(ask)), answer.body(answer.scan_page), repeatable=True)
 
     def count(self, collection: str, filter: dict[str, Any] | None) -> Call[int]:
@@ -199,8 +200,13 @@ def _settings(index: IndexSettings | None) -> dict[str, Any] | None:
     return None if index is None else _set(asdict(index))
 
 
+def _returned(with_vector: bool, with_metadata: bool) -> dict[str, Any]:
+    """What records and hits bring along; their vectors as base64, which is the shorter and the faster to read."""
+    return {"with_vector": with_vector, "with_metadata": with_metadata, "vector_format": "base64"}
+
+
 def _query(query: Query) -> dict[str, Any]:
-    ask: dict[str, Any] = {"k": query.k, "with_metadata": query.with_metadata, "with_vector": query.with_vector}
+    ask = {"k": query.k, **_returned(query.with_vector, query.with_metadata)}
     ask["vector"] = None if query.vector is None else to_base64(query.vector)
     ask |= {"id": query.id, "filter": query.filter, "ef": query.ef, "score_threshold": query.score_threshold}
     ask |= {"offset": query.offset or None, "timeout_ms": query.timeout_ms}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..errors import ConnectionFailedError, ProximaDBError, error_of
+from ..errors import ConnectionFailedError, InvalidArgumentError, ProximaDBError, error_of
 
 _BY_STATUS = {
     400: "invalid_argument",
@@ -33,12 +33,15 @@ def problem(status: int, content: bytes, request_id: str | None = None) -> Proxi
         body = None
     if isinstance(body, dict) and isinstance(body.get("code"), str):
         field, request = body.get("field"), body.get("request_id", request_id)
+        # Codes of their own that HTTP has for bad requests (a body too large, a method that is not there) are of that class.
+        code, rule_broken = body["code"], status in (400, 405, 413, 415, 422)
         return error_of(
-            body["code"],
+            code,
             str(body.get("detail") or body.get("title") or body["code"]),
             field=field if isinstance(field, str) else None,
             retryable=body.get("retryable") is True,
             request_id=request if isinstance(request, str) else None,
+            otherwise=InvalidArgumentError if rule_broken else ProximaDBError,
         )
     text = content[:200].decode("utf-8", "replace").strip()
     message = f"HTTP status {status}" + (f": {text}" if text else "")
