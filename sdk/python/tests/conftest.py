@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from blocking import Blocking
+
 from proximadb import ProximaDBClient, ProximaDBError
 
 BIN = os.environ.get("PROXIMADB_BIN")

@@ -10,15 +10,15 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from conftest import KINDS
+from test_rest import CODES
 
 import proximadb
-from conftest import KINDS
 from proximadb import IndexSettings, ProximaDBError, RetryPolicy
 from proximadb._grpc.filter import to_message
 from proximadb._grpc.value import get_fields, set_fields
 from proximadb.v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, service_pb2, value_pb2, write_pb2
 from proximadb.v1.service_pb2_grpc import ProximaDbServicer, add_ProximaDbServicer_to_server
-from test_rest import CODES
 
 FAST = RetryPolicy(attempts=3, delay_first=0.0)
 

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from conftest import KINDS
 
 import proximadb
-from conftest import KINDS
 from proximadb import IndexSettings, ProximaDBError, RetryPolicy
 from proximadb._rest.problem import problem
 

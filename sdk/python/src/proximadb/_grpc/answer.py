@@ -86,7 +86,7 @@ def record(id: str, with_metadata: bool) -> Callable[[record_pb2.GetRecordsRespo
     def read(message: record_pb2.GetRecordsResponse) -> Record:
         only = message.results[0]
         if not only.HasField("record"):
-            raise NotFoundError(f"there is no record {id!r}", field="id")
+            raise NotFoundError(f"record {id}: is not in the collection")
         return _record(only.record, with_metadata)
 
     return read
