@@ -47,8 +47,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        log = (self._directory / "server.log").open("ab")
-        self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+        with (self._directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 60
         for address, protocol in ((self.rest, "rest"), (self.grpc, "grpc")):
             while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -60,7 +60,7 @@ def test_collections(client: Any) -> None:
     assert (made.name, made.dimension, made.metric, made.score_kind) == (name, 8, "euclidean", "distance")
     assert (made.schema, made.shards, made.description, made.records) == (schema, 2, "first", 0)
     assert (made.index.kind, made.index.ef_search) == ("flat", 50) and made.index.m is not None
-    assert made.created is not None and abs(datetime.now(timezone.utc) - made.created) < timedelta(hours=1)
+    assert made.created is not None and abs(datetime.now(UTC) - made.created) < timedelta(hours=1)
     again = client.create_collection(name, 8, "euclidean", schema=schema, shards=2, index=index, description="first")
     assert again.id == made.id
     with pytest.raises(proximadb.ConflictError):
@@ -168,7 +168,7 @@ def test_search(client: Any, name: str) -> None:
 
 def test_records_expire(client: Any, name: str) -> None:
     vectors = sample(2)
-    client.upsert_vector(name, "gone", vectors[0], expires=datetime.now(timezone.utc) - timedelta(seconds=5))
+    client.upsert_vector(name, "gone", vectors[0], expires=datetime.now(UTC) - timedelta(seconds=5))
     client.upsert_vector(name, "here", vectors[1], expires="2099-01-01T00:00:00Z")
     assert client.search(name, vectors[0]).ids == ["here"]
     assert client.get_vectors(name, ["gone"]) == [None]
@@ -354,10 +354,12 @@ def test_a_killed_server_is_found_again_with_all_that_it_acknowledged(server: Se
         client.flush(name)
         assert client.upsert_vectors(name, list(range(60, 100)), vectors[60:], batch_size=20).durable
         server.kill()
-        hasty = KINDS[kind](server.address(protocol), protocol=protocol, retry=RetryPolicy(attempts=1))
-        with hasty, pytest.raises(proximadb.ConnectionFailedError):
-            hasty.count(name)
-        server.start()
+        try:
+            hasty = KINDS[kind](server.address(protocol), protocol=protocol, retry=RetryPolicy(attempts=1))
+            with hasty, pytest.raises(proximadb.ConnectionFailedError):
+                hasty.count(name)
+        finally:
+            server.start()
         # The same client, over connections that died under it.
         assert client.count(name) == 100
         assert client.search(name, vectors[77], k=1).ids == ["77"]

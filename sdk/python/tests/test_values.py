@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -89,7 +89,7 @@ def test_vectors_come_back_from_every_form() -> None:
 
 
 def test_metadata_becomes_plain() -> None:
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     given = {
         "a": np.int64(1),
         "b": np.float32(0.5),

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
@@ -29,8 +29,6 @@ from ..status import Assignment, Health, IndexStatus, Site
 from .http import AsyncHttpLink
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from .rpc import AsyncRpcLink
 
 T = TypeVar("T")

@@ -51,7 +51,7 @@ def collection(message: collection_pb2.Collection) -> Collection:
         Collection,
         message,
         schema=dict(message.schema),
-        created=datetime.fromisoformat(message.created.replace("Z", "+00:00")) if message.created else None,
+        created=datetime.fromisoformat(message.created) if message.created else None,
         index=IndexSettings(*(_optional(index, name) for name in ("kind", "m", "ef_construction", "ef_search"))),
     )
 

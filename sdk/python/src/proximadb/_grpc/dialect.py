@@ -22,9 +22,12 @@ from .value import set_fields, text, whole
 _DURABILITIES = {"sync": write_pb2.DURABILITY_SYNC, "async": write_pb2.DURABILITY_ASYNC}
 
 
+_WRITE_FIELDS = write_pb2.WriteRequest.DESCRIPTOR.fields_by_name
+
+
 @dataclass(frozen=True, slots=True)
 class RpcRequest:
-    """A call of the service."""
+    """A call of the service; `message` is a message or its bytes."""
 
     method: str
     message: Any
@@ -84,8 +87,7 @@ class GrpcDialect(Dialect):
             message.vector.packed = record.vector.tobytes()
             if record.metadata is not None:
                 set_fields(message.metadata, record.metadata, "metadata")
-            # Tag and length of the record in its list take at most ten bytes more.
-            yield Encoded(message, message.ByteSize() + 10)
+            yield _encoded(message)
 
     def encode_patch(self, id: str, vector: FloatArray | None, metadata: dict[str, Any] | None) -> Encoded:
         patch = write_pb2.Patch(id=text(id, "id"))
@@ -93,14 +95,11 @@ class GrpcDialect(Dialect):
             patch.vector.packed = vector.tobytes()
         if metadata is not None:
             set_fields(patch.metadata, metadata, "metadata")
-        return Encoded(patch, patch.ByteSize() + 10)
+        return _encoded(patch)
 
     def write(self, collection: str, write: Write) -> Call[WriteResult]:
         message = write_pb2.WriteRequest(
             collection=_of(collection),
-            insert=[record.data for record in write.insert],
-            upsert=[record.data for record in write.upsert],
-            patch=[record.data for record in write.patch],
             delete=[text(id, f"delete[{i}]") for i, id in enumerate(write.delete)],
         )
         if write.delete_where is not None:
@@ -112,7 +111,13 @@ class GrpcDialect(Dialect):
         if write.idempotency_key is not None:
             message.idempotency_key = _text(write.idempotency_key, "idempotency_key")
         repeatable = write.idempotency_key is not None
-        return Call(RpcRequest("Write", message), answer.write_result, repeatable)
+        # Protobuf messages are concatenated by concatenating their bytes, so records are not copied into the request.
+        parts = [message.SerializeToString()]
+        for name, records in (("insert", write.insert), ("upsert", write.upsert), ("patch", write.patch)):
+            tag = bytes([_WRITE_FIELDS[name].number << 3 | 2])
+            for record in records:
+                parts += (tag, _varint(len(record.data)), record.data)
+        return Call(RpcRequest("Write", b"".join(parts)), answer.write_result, repeatable)
 
     def get_record(self, collection: str, id: str, with_vector: bool, with_metadata: bool) -> Call[Record]:
         message = _get(collection, [id], with_vector, with_metadata)
@@ -199,6 +204,21 @@ def _text(value: Any, field: str) -> str:
 
 def _of(collection: str) -> str:
     return _text(collection, "collection")
+
+
+def _encoded(message: Any) -> Encoded:
+    data = message.SerializeToString()
+    # Tag and length of the record in its list take at most ten bytes more.
+    return Encoded(data, len(data) + 10)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _settings(index: IndexSettings | None) -> collection_pb2.IndexSettings | None:

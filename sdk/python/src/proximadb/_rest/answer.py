@@ -39,7 +39,7 @@ def collection(data: dict[str, Any]) -> Collection:
         {
             **data,
             "index": _known(IndexSettings, data.get("index") or {}),
-            "created": datetime.fromisoformat(created.replace("Z", "+00:00")) if isinstance(created, str) else None,
+            "created": datetime.fromisoformat(created) if isinstance(created, str) else None,
         },
     )
 

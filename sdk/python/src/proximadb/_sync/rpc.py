@@ -11,9 +11,8 @@ import grpc
 
 from .._address import Address
 from .._call import Call
-from .._grpc.channel import OPTIONS
+from .._grpc.channel import OPTIONS, methods
 from .._grpc.status import error_of_rpc
-from ..v1.service_pb2_grpc import ProximaDbStub
 
 T = TypeVar("T")
 
@@ -30,22 +29,22 @@ class RpcLink:
         self._metadata = () if api_key is None else (("authorization", f"Bearer {api_key}"),)
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
-        self._stub: Any = None
+        self._methods: dict[str, Any] = {}
 
-    def _connected(self) -> Any:
-        """The stub, over a channel that is made by the first call: an event loop's channel is bound to it when it is made."""
+    def _connected(self) -> dict[str, Any]:
+        """The methods, over a channel that is made by the first call: an event loop's channel is bound to it when it is made."""
         with self._lock:
             if self._channel is None:
                 if self._credentials is None:
                     self._channel = grpc.insecure_channel(self._where, options=OPTIONS)
                 else:
                     self._channel = grpc.secure_channel(self._where, self._credentials, options=OPTIONS)
-                self._stub = ProximaDbStub(self._channel)  # type: ignore[no-untyped-call]
-            return self._stub
+                self._methods = methods(self._channel)
+            return self._methods
 
     def send(self, call: Call[T], timeout: float | None) -> T:
         """The result of a call that may take `timeout` seconds."""
-        method = getattr(self._connected(), call.request.method)
+        method = self._connected()[call.request.method]
         try:
             answer = method(call.request.message, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
