@@ -81,7 +81,7 @@ def search_result(data: dict[str, Any]) -> SearchResult:
                 hit.get("metadata"),
                 from_wire(hit.get("vector")),
                 hit.get("version", 0),
-                hit.get("score_kind") or kind,
+                hit["score_kind"],
             )
             for hit in hits
         ),
