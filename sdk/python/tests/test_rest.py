@@ -266,7 +266,7 @@ def test_search(fake: Fake) -> None:
     first, second = fake.client.multi_search("c", np.eye(2), k=1)
     assert fake.line() == "POST /v1/collections/c/search/batch"
     assert [query["vector"] for query in fake.body()["queries"]] == [b64([1, 0]), b64([0, 1])]
-    assert first.ids == ["a"] and len(second) == 0 and not second
+    assert first.ids == ["a"] and len(second) == 0 and not second and second.score_kind is None
     fake.client.multi_search("c", vector_ids=["x", 1])
     assert [query["id"] for query in fake.body()["queries"]] == ["x", "1"]
 

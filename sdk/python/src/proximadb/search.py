@@ -59,10 +59,13 @@ class SearchStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchResult(Sequence[Hit]):
-    """Hits, nearest first. `explain` has a line for each segment when it was asked for."""
+    """Hits, nearest first. `explain` has a line for each segment when it was asked for.
+
+    `score_kind` is that of the hits; None where there are none and the server did not say.
+    """
 
     hits: tuple[Hit, ...]
-    score_kind: ScoreKind = "similarity"
+    score_kind: ScoreKind | None = None
     stats: SearchStats = SearchStats()
     explain: tuple[SegmentExplain, ...] = ()
 

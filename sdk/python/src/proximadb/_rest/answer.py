@@ -69,7 +69,8 @@ def scan_page(data: dict[str, Any]) -> ScanPage:
 def search_result(data: dict[str, Any]) -> SearchResult:
     hits = data["hits"]
     stats = data.get("stats") or {}
-    kind: ScoreKind = data.get("score_kind") or (hits[0].get("score_kind") if hits else None) or "similarity"
+    # Each hit says its kind; an answer without hits may not.
+    kind: ScoreKind | None = data.get("score_kind") or (hits[0]["score_kind"] if hits else None)
     explain = data.get("explain") or stats.get("explain") or []
     return SearchResult(
         tuple(
@@ -80,7 +81,7 @@ def search_result(data: dict[str, Any]) -> SearchResult:
                 hit.get("metadata"),
                 from_wire(hit.get("vector")),
                 hit.get("version", 0),
-                hit.get("score_kind", kind),
+                hit["score_kind"],
             )
             for hit in hits
         ),
