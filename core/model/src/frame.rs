@@ -207,7 +207,9 @@ impl Header {
 
     fn makes_sense(&self) -> bool {
         let batch = match self.kind {
-            Kind::Batch => self.operations > 0 && self.first > Sequence(0) && self.first.0.checked_add(u64::from(self.operations)).is_some(),
+            Kind::Batch => {
+                self.operations > 0 && self.first > Sequence(0) && self.first.0.checked_add(u64::from(self.operations)).is_some()
+            }
             Kind::Watermark | Kind::Start => self.operations == 0 && self.payload_bytes == 0 && self.key_bytes == 0,
         };
         batch && self.frame_bytes() <= FRAME_BYTES_MAX && (self.key_bytes > 0 || self.fingerprint == 0)

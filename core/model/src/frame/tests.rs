@@ -190,7 +190,8 @@ fn a_frame_inside_a_payload_is_never_taken_for_one() {
     let mut probe = LogFile::new();
     let outer = probe.batch(0, "", &[0; 400]);
     let place = Place { file: 7, offset: (outer.start + HEADER_BYTES) as u32 };
-    let forged = Header { operations: 1, first: Sequence(1), ..Header::bare(Kind::Batch, LogId(LOG.0 ^ 1), place, Place { file: 7, offset: 96 }) };
+    let forged =
+        Header { operations: 1, first: Sequence(1), ..Header::bare(Kind::Batch, LogId(LOG.0 ^ 1), place, Place { file: 7, offset: 96 }) };
     let (head, trailer) = forged.around("", &[]);
     let payload = [&head[..], &trailer[..]].concat();
     let mut file = LogFile::new();
