@@ -151,7 +151,7 @@ fn flatten_fields<'a>(fields: &'a BTreeMap<String, Value>, out: &mut Vec<Token<'
 }
 
 fn flatten<'a>(value: &'a Value, out: &mut Vec<Token<'a>>) {
-    out.push(match value {
+    let token = match value {
         Value::Null => Token::Null,
         Value::Bool(b) => Token::Bool(*b),
         Value::Int(n) => Token::Int(*n),
@@ -168,7 +168,8 @@ fn flatten<'a>(value: &'a Value, out: &mut Vec<Token<'a>>) {
             out.push(Token::Object);
             return flatten_fields(fields, out);
         }
-    });
+    };
+    out.push(token);
 }
 
 type Tokens<'a> = std::vec::IntoIter<Token<'a>>;

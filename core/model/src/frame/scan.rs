@@ -107,6 +107,8 @@ pub struct Scan {
     pub damage: Vec<Damage>,
     /// Where the torn tail begins; the file's length where there is none.
     pub torn_at: u64,
+    /// Everything before here is known to have been durable.
+    pub proven: u64,
     /// Places up to which this file's frames prove files durable: its own, and the one before it.
     pub proofs: Vec<Place>,
 }
@@ -144,7 +146,7 @@ pub fn scan(bytes: &[u8], file: u32, proof: u64) -> Scan {
     if durable > length {
         found.push(Err(Damage { bytes: length..durable, batch: None }));
     }
-    let mut result = Scan { torn_at: length, proofs, ..Scan::default() };
+    let mut result = Scan { torn_at: length, proven: durable, proofs, ..Scan::default() };
     if start_lost && length > 0 {
         // Without the number no frame can be told from a smuggled one; together they prove that there was something.
         if durable > 0 {
