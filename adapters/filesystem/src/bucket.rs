@@ -44,6 +44,15 @@ fn beyond(op: &'static str, key: &str, range: &Range<u64>, end: u64) -> PortErro
     PortError::new(Fault::Invalid, op, key, format!("has {end} bytes, asked for {range:?}"))
 }
 
+/// Waits between two tries.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pause between requests, as object_store makes them itself; nothing that is stored depends on it"
+)]
+async fn pause(wait: Duration) {
+    tokio::time::sleep(wait).await;
+}
+
 /// What a taken key turned out to hold.
 enum Holder {
     Nobody,
@@ -84,7 +93,7 @@ impl BucketFilesystem {
             }
             one_was_lost |= lost;
             tracing::debug!(key, attempt, "create-only put is tried again");
-            tokio::time::sleep(wait).await;
+            pause(wait).await;
             wait *= 2;
         }
         Ok(())
