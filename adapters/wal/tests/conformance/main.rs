@@ -1,0 +1,6 @@
+//! The port's suite over both logs and both codecs, on simulated media.
+
+mod codecs;
+mod files;
+mod objects;
+mod world;
