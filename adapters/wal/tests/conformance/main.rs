@@ -2,5 +2,6 @@
 
 mod codecs;
 mod files;
+mod fixtures;
 mod objects;
 mod world;
