@@ -20,6 +20,10 @@ impl Codecs {
         Self { writes, reads }
     }
 
+    pub(crate) fn knows(&self, id: CodecId) -> bool {
+        self.reads.iter().any(|c| c.id() == id)
+    }
+
     pub(crate) fn encode(&self, batch: &WriteBatch) -> Result<(CodecId, Bytes)> {
         if let Some(encoded) = &batch.encoded {
             return Ok((encoded.codec, encoded.payload.clone()));
