@@ -48,6 +48,22 @@ proptest! {
     }
 }
 
+/// A tail was in doubt twice: once before and once after the batches that followed it had been copied. Copies that replaced what
+/// came after them lost acknowledged batches here.
+#[test]
+fn a_second_copy_cuts_off_nothing() {
+    use wal::Step::{Append, FailWrite, Reopen, Sync};
+    let append = |shard| Append { shard, count: 0 };
+    let steps = [
+        [Reopen; 3].as_slice(),
+        &[append(0), append(0), append(2), Sync { shard: 2 }, FailWrite, Sync { shard: 0 }, Sync { shard: 0 }, Sync { shard: 0 }],
+        &[append(0), append(0), append(0), append(0), FailWrite, append(0), Sync { shard: 0 }],
+    ];
+    for seed in (0..40).chain([1_049_276_329_529_386_429]) {
+        run(|| async { wal::keeps_to_the_model(&mut FileWorld::new(seed, false), &steps.concat()).await });
+    }
+}
+
 #[test]
 fn writers_that_wait_together_share_one_sync() {
     run(|| async {
