@@ -3,6 +3,7 @@
 //! Each port numbers its guarantees (G1, G2, …); behind the feature `conformance` there is one property a guarantee, and every
 //! adapter runs the suite of its port.
 
+mod admission;
 mod assigner;
 mod budget;
 mod clock;
@@ -18,6 +19,7 @@ mod wal;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components};
 pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};

@@ -42,6 +42,7 @@ impl SimClock {
     }
 
     /// A clock that follows `tokio::time`; [`SimClock::advance`] moves it further on.
+    #[expect(clippy::disallowed_methods, reason = "plays the Clock port")]
     pub fn of_tokio() -> Self {
         Self { source: Source::Tokio(tokio::time::Instant::now()), state: Mutex::default() }
     }
@@ -100,6 +101,7 @@ impl Clock for SimClock {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "plays the Clock port")]
     async fn sleep(&self, duration: Duration) {
         if let Source::Tokio(_) = self.source {
             return tokio::time::sleep(duration).await;

@@ -15,6 +15,16 @@ pub enum Operation {
     Delete(RecordId),
 }
 
+impl Operation {
+    /// The record it is about.
+    pub fn id(&self) -> &RecordId {
+        match self {
+            Self::Put(record) => &record.id,
+            Self::Delete(id) => id,
+        }
+    }
+}
+
 /// Which codec wrote a payload; the number stands in the frame, so a log may mix codecs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CodecId(pub u8);

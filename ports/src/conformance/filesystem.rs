@@ -1,6 +1,7 @@
 //! The suite of [`Filesystem`]: one property a guarantee. Knows no store; the harness brings one and can restart it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -168,11 +169,12 @@ pub async fn g4_reads_see_the_last_write(harness: &mut dyn Harness, seed: u64) {
             2 => {
                 let bytes = body(step, below(&mut rng, 3_000));
                 let outcome = fs.put(&key, bytes.clone(), PutMode::CreateOnly).await;
-                if model.contains_key(&key) {
-                    assert_eq!(fault(outcome), Fault::Conflict, "step {step}");
-                } else {
-                    outcome.expect("create");
-                    model.insert(key, bytes);
+                match model.entry(key) {
+                    Entry::Occupied(_) => assert_eq!(fault(outcome), Fault::Conflict, "step {step}"),
+                    Entry::Vacant(free) => {
+                        outcome.expect("create");
+                        free.insert(bytes);
+                    }
                 }
             }
             3 => {

@@ -10,3 +10,7 @@ pub mod metric;
 pub mod segment;
 pub mod telemetry;
 pub mod wal;
+
+mod recording_database;
+
+pub use recording_database::{Call, Mishap, RecordingDatabase};

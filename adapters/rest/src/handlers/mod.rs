@@ -1,0 +1,16 @@
+//! One function a route: read, call the database once, answer. No rule of the product is decided here.
+
+mod collections;
+mod records;
+mod search;
+mod status;
+
+pub(crate) use collections::{create_collection, delete_collection, describe_collection, list_collections, update_collection};
+pub(crate) use records::{delete_record, get_record, get_records, write_records};
+pub(crate) use search::{count, scan, search, search_batch};
+pub(crate) use status::{assignments, flush, health, index_status, livez, metrics, openapi, readyz, sites};
+
+use crate::problem::Problem;
+
+/// What a handler gives.
+type Answer = Result<axum::response::Response, Problem>;

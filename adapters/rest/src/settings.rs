@@ -1,0 +1,22 @@
+//! What the REST transport can be told. Plain data.
+
+use std::time::Duration;
+
+use proximadb_model::limits::BODY_BYTES_MAX;
+
+/// Settings of the REST transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestSettings {
+    /// Starts every request id; drawn at random once a process, so that ids of two processes differ.
+    pub request_id_prefix: String,
+    /// Bytes of a request body after decompression.
+    pub body_bytes_max: usize,
+    /// How long requests under way may take once the server shuts down.
+    pub drain: Duration,
+}
+
+impl Default for RestSettings {
+    fn default() -> Self {
+        Self { request_id_prefix: "rest".to_owned(), body_bytes_max: BODY_BYTES_MAX, drain: Duration::from_secs(30) }
+    }
+}

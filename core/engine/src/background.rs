@@ -1,0 +1,165 @@
+//! Work that a shard's writer hands out and takes back finished: flushing a memtable, merging segments, building a graph.
+//! It only writes new files; what counts is decided by the manifest that the writer commits afterwards.
+
+use std::sync::Arc;
+
+use proximadb_model::{Collection, FileId, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, plan};
+use proximadb_ports::{Budget, IndexSpec, Metric, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
+use tokio::sync::mpsc;
+
+use crate::env::Env;
+use crate::segment_build::{self, LiveRows, MemtableRows};
+use crate::shard_files::ShardFiles;
+use crate::snapshot::{Segment, SegmentView, Snapshot};
+
+/// What finished work tells the writer.
+pub(crate) enum Event {
+    Flushed(Result<Flushed>),
+    Merged(Result<Merged>),
+    Indexed(Result<Indexed>),
+}
+
+/// A memtable that has become a segment.
+pub(crate) struct Flushed {
+    /// Everything up to here is covered.
+    pub(crate) through: Sequence,
+    /// The segment; none where every row had died.
+    pub(crate) view: Option<SegmentView>,
+    /// New deletion vectors of older segments, with the number of dead rows.
+    pub(crate) dead: Vec<(FileId, SidecarMeta, u32)>,
+    /// Keyed writes up to `through`.
+    pub(crate) remembered: Vec<RememberedWrite>,
+}
+
+/// Segments that have become one.
+pub(crate) struct Merged {
+    /// The sources with the rows that were dead when the merge began.
+    pub(crate) sources: Vec<(FileId, Arc<RowSet>)>,
+    /// The new segment; none where no row was left.
+    pub(crate) view: Option<SegmentView>,
+    /// Its graph's sidecar.
+    pub(crate) index: Option<SidecarMeta>,
+}
+
+/// A segment that has got a graph.
+pub(crate) struct Indexed {
+    pub(crate) segment: FileId,
+    pub(crate) graph: Graph,
+}
+
+/// A graph and its sidecar.
+pub(crate) struct Graph {
+    pub(crate) index: Arc<dyn VectorIndex>,
+    pub(crate) sidecar: SidecarMeta,
+    pub(crate) recall_estimate: Option<f32>,
+}
+
+/// What background work needs of its shard.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) env: Arc<Env>,
+    pub(crate) files: ShardFiles,
+    pub(crate) trash: mpsc::UnboundedSender<FileId>,
+}
+
+impl Workshop {
+    /// Writes the frozen memtable of a snapshot as a segment, and the deletion vectors that have changed with it.
+    ///
+    /// # Errors
+    /// Those of the store; nothing has changed then but that unnamed files may lie about.
+    pub(crate) async fn flush(&self, snapshot: &Snapshot, frozen: &Memtable) -> Result<Flushed> {
+        let collection = &snapshot.manifest.collection;
+        let mut rows = MemtableRows::new(frozen);
+        let segment = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await?;
+        let view = segment.map(|s| segment_build::fresh_view(&self.env, &snapshot.metric, collection, s)).transpose()?;
+        let mut dead = Vec::new();
+        for (view, entry) in snapshot.segments.iter().zip(&snapshot.manifest.segments) {
+            let count = view.dead.count() as u32;
+            if count > entry.dead.as_ref().map_or(0, |(_, count)| *count) {
+                dead.push((view.segment.meta.id, self.write_dead(&view.dead).await?, count));
+            }
+        }
+        let through = frozen.last();
+        let remembered = snapshot.remembered.iter().filter(|w| w.sequence <= through).cloned().collect();
+        Ok(Flushed { through, view, dead, remembered })
+    }
+
+    /// Writes a deletion vector under a new name.
+    pub(crate) async fn write_dead(&self, dead: &RowSet) -> Result<SidecarMeta> {
+        self.files.write_dead(FileId(self.env.entropy.uid()), dead).await
+    }
+
+    /// Writes the live rows of some segments as one segment, with a graph where one pays.
+    ///
+    /// # Errors
+    /// Those of the store and of the index.
+    pub(crate) async fn merge(&self, snapshot: &Snapshot, places: &[usize]) -> Result<Merged> {
+        let collection = &snapshot.manifest.collection;
+        let views: Vec<_> = places.iter().map(|p| snapshot.segments[*p].clone()).collect();
+        let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
+        let mut rows = LiveRows::new(views, self.env.clock.now());
+        let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
+            return Ok(Merged { sources, view: None, index: None });
+        };
+        let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
+        let mut index = None;
+        if self.wants_graph(collection, &snapshot.metric, view.rows()) {
+            let graph = self.graph(&view.segment, collection, &snapshot.metric).await?;
+            view.adopt(graph.index, graph.recall_estimate);
+            index = Some(graph.sidecar);
+        }
+        Ok(Merged { sources, view: Some(view), index })
+    }
+
+    /// Whether a segment of this size should have a graph, and can.
+    pub(crate) fn wants_graph(&self, collection: &Collection, metric: &Arc<dyn Metric>, rows: usize) -> bool {
+        plan::wants_graph(rows, collection.spec.index.kind, &self.env.settings.maintenance) && self.env.graph.supports(metric.descriptor())
+    }
+
+    /// Builds a graph over a segment and writes its sidecar.
+    ///
+    /// # Errors
+    /// Those of the index and of the store.
+    pub(crate) async fn graph(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>) -> Result<Graph> {
+        let _turn = self.env.heavy_work.acquire().await;
+        let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
+        let spec = self.env.index_spec(metric, &collection.spec.index);
+        let (factory, budget) = (Arc::clone(&self.env.graph), self.env.budget(None));
+        let ef = collection.spec.index.ef_search as usize;
+        let checksum = segment.meta.checksum;
+        let (index, bytes, recall_estimate) = self
+            .env
+            .background("index-build", move || {
+                let index = factory.build(&spec, vectors.clone(), &budget)?;
+                let bytes = index.save(checksum);
+                let recall = sampled_recall(&*index, &spec, &vectors, ef, &budget)?;
+                Ok((index, bytes, recall))
+            })
+            .await?;
+        let id = FileId(self.env.entropy.uid());
+        let sidecar = self.files.write_index(id, bytes.unwrap_or_default()).await?;
+        Ok(Graph { index, sidecar, recall_estimate })
+    }
+}
+
+/// Recall@10 of an index against its own exact search, over stored rows as queries, each row itself left out.
+fn sampled_recall(index: &dyn VectorIndex, spec: &IndexSpec, vectors: &Vectors, ef: usize, budget: &Budget) -> Result<Option<f32>> {
+    const QUERIES: usize = 32;
+    const K: usize = 10;
+    let rows = vectors.rows();
+    if rows <= K + 1 || !spec.metric.descriptor().symmetric {
+        return Ok(None);
+    }
+    let (mut hits, mut wanted) = (0usize, 0usize);
+    let mut counters = SearchCounters::default();
+    for i in 0..QUERIES.min(rows) {
+        let row = i * (rows / QUERIES.min(rows));
+        let Some(query) = vectors.data.get(row * vectors.dimension..(row + 1) * vectors.dimension) else { continue };
+        let mut nearest = |exact| index.search(query, &SearchParams { k: K + 1, ef, exact }, None, budget, &mut counters);
+        let truth: Vec<u32> = nearest(true)?.iter().map(|c| c.row).filter(|r| *r as usize != row).take(K).collect();
+        let found: Vec<u32> = nearest(false)?.iter().map(|c| c.row).filter(|r| *r as usize != row).take(K).collect();
+        hits += truth.iter().filter(|r| found.contains(r)).count();
+        wanted += truth.len();
+    }
+    Ok((wanted > 0).then(|| hits as f32 / wanted as f32))
+}

@@ -1,0 +1,119 @@
+//! What every part of the engine shares: ports, settings, and the list of what is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use proximadb_ports::{Budget, Clock, Entropy, Executor, Fault, IndexFactory, IndexSpec, Metric, PortError, Result, Telemetry, WalCodec};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::parts::MetricSource;
+use crate::settings::EngineSettings;
+
+pub(crate) struct Env {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) telemetry: Arc<dyn Telemetry>,
+    pub(crate) metrics: Arc<dyn MetricSource>,
+    pub(crate) flat: Arc<dyn IndexFactory>,
+    pub(crate) graph: Arc<dyn IndexFactory>,
+    pub(crate) codecs: Vec<Arc<dyn WalCodec>>,
+    pub(crate) settings: EngineSettings,
+    /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
+    pub(crate) heavy_work: Semaphore,
+    /// Places in the queue of computations.
+    compute_places: Semaphore,
+    problems: Mutex<BTreeMap<String, String>>,
+}
+
+/// Computations that run or wait.
+const COMPUTATIONS_MAX: usize = 1_024;
+
+impl Env {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the engine's constructor")]
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        executor: Arc<dyn Executor>,
+        telemetry: Arc<dyn Telemetry>,
+        metrics: Arc<dyn MetricSource>,
+        flat: Arc<dyn IndexFactory>,
+        graph: Arc<dyn IndexFactory>,
+        codecs: Vec<Arc<dyn WalCodec>>,
+        settings: EngineSettings,
+    ) -> Self {
+        let problems = Mutex::new(BTreeMap::new());
+        Self { clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings, heavy_work: Semaphore::new(1), compute_places: Semaphore::new(COMPUTATIONS_MAX), problems }
+    }
+
+    /// Notes what is wrong with a subject; it stays in health until it is cleared.
+    pub(crate) fn problem(&self, subject: impl Into<String>, what: impl Into<String>) {
+        let (subject, what) = (subject.into(), what.into());
+        tracing::warn!(subject, what, "problem");
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).insert(subject, what);
+    }
+
+    pub(crate) fn clear_problem(&self, subject: &str) {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+    }
+
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(subject, what)| format!("{subject}: {what}")).collect()
+    }
+
+    pub(crate) fn budget(&self, timeout: Option<Duration>) -> Budget {
+        Budget::new(Arc::clone(&self.clock), timeout)
+    }
+
+    pub(crate) fn index_spec(&self, metric: &Arc<dyn Metric>, index: &proximadb_model::IndexSettings) -> IndexSpec {
+        IndexSpec {
+            metric: Arc::clone(metric),
+            m: index.m as usize,
+            ef_construction: index.ef_construction as usize,
+            seed: 0x5eed,
+            threads: self.executor.compute_threads(),
+        }
+    }
+
+    /// Runs a short computation on the bounded pool and waits for its answer.
+    ///
+    /// # Errors
+    /// Its own; `Internal` when it panicked.
+    ///
+    /// # Cancellation
+    /// The computation goes on until it checks its budget.
+    pub(crate) async fn compute<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _place = self.compute_places.acquire().await;
+        let (reply, answer) = oneshot::channel();
+        self.executor.compute(Box::new(move || drop(reply.send(job()))));
+        answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Runs a long computation on a thread of its own and waits for its answer.
+    ///
+    /// # Errors
+    /// Its own; `Internal` when it panicked.
+    pub(crate) async fn background<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.executor.background(name, Box::new(move || drop(reply.send(job()))));
+        answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+}
+
+fn panicked() -> PortError {
+    PortError::new(Fault::Internal, "compute", "a computation", "ended without an answer")
+}
+
+/// Cancels its budget when dropped: nobody waits any more.
+pub(crate) struct CancelOnDrop(pub(crate) Budget);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,39 @@
+//! The keys of a shard's files on its site. Made of uuids and numbers only; no string of a user's is ever in one.
+
+use proximadb_model::{FileId, ManifestNumber, ShardId};
+
+/// The key of the site's marker.
+pub(crate) const SITE_MARKER: &str = "site";
+
+/// Below this prefix lies one folder a shard.
+pub(crate) const SHARDS: &str = "shards";
+
+/// The folder of a shard's manifests.
+pub(crate) fn manifests(shard: ShardId) -> String {
+    format!("{SHARDS}/{shard}/manifest")
+}
+
+/// A manifest; twenty digits, so that names sort as numbers do.
+pub(crate) fn manifest(shard: ShardId, number: ManifestNumber) -> String {
+    format!("{SHARDS}/{shard}/manifest/{:020}", number.0)
+}
+
+/// The number of a manifest from the last segment of its key.
+pub(crate) fn manifest_number(name: &str) -> Option<ManifestNumber> {
+    (name.len() == 20 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok().map(ManifestNumber))?
+}
+
+/// A deletion vector.
+pub(crate) fn dead(shard: ShardId, id: FileId) -> String {
+    format!("{SHARDS}/{shard}/dead/{id}")
+}
+
+/// An index sidecar.
+pub(crate) fn index(shard: ShardId, id: FileId) -> String {
+    format!("{SHARDS}/{shard}/index/{id}")
+}
+
+/// The folder of a shard.
+pub(crate) fn shard(shard: ShardId) -> String {
+    format!("{SHARDS}/{shard}")
+}

@@ -1,0 +1,323 @@
+//! Searching: filters become row sets, each segment is searched as planned, the nearest of all are merged and fetched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proximadb_model::limits::{EF_MAX, K_MAX, SEARCH_BATCH_MAX, TIMEOUT_MS_MAX, WINDOW_MAX};
+use proximadb_model::{Candidate, CollectionSpec, Filter, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan};
+use proximadb_ports::{
+    Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats,
+    SegmentExplain,
+};
+
+use crate::env::{CancelOnDrop, Env};
+use crate::read;
+use crate::snapshot::{Place, Snapshot};
+
+/// Checks a request against the limits and the collection.
+///
+/// # Errors
+/// [`Invalid`] with the field.
+pub(crate) fn check(request: &SearchRequest, spec: &CollectionSpec) -> std::result::Result<(), Invalid> {
+    let range = |field: &str, value: usize, low: usize, high: usize| {
+        let fits = (low..=high).contains(&value);
+        if fits { Ok(()) } else { Err(Invalid::new(field, format!("must be {low} to {high}, got {value}"))) }
+    };
+    range("k", request.k, 1, K_MAX)?;
+    range("offset", request.offset, 0, WINDOW_MAX - request.k)?;
+    if let Some(ef) = request.ef {
+        range("ef", ef, 1, EF_MAX)?;
+    }
+    if request.score_threshold.is_some_and(|t| !t.is_finite()) {
+        return Err(Invalid::new("score_threshold", "must be a finite number"));
+    }
+    if request.timeout.is_some_and(|t| t.is_zero() || t > Duration::from_millis(TIMEOUT_MS_MAX)) {
+        return Err(Invalid::new("timeout_ms", format!("must be 1 to {TIMEOUT_MS_MAX}")));
+    }
+    if let Some(filter) = &request.filter {
+        filter.check()?;
+    }
+    match &request.query {
+        Query::Vector(vector) => check_vector(vector, spec.dimension, &spec.metric),
+        Query::Record(_) => Ok(()),
+    }
+}
+
+/// Answers checked requests over the shards of one collection.
+///
+/// # Errors
+/// `NotFound` for a query by a record that is not there; `Deadline`; errors of reading.
+pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<SearchRequest>) -> Result<Vec<SearchResponse>> {
+    if requests.len() > SEARCH_BATCH_MAX {
+        let invalid = Invalid::new("searches", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
+        return Err(PortError::invalid("search", invalid));
+    }
+    let shards = Arc::new(shards);
+    let started = env.clock.monotonic();
+    let now = env.clock.now();
+    let mut jobs = Vec::with_capacity(requests.len());
+    for request in requests {
+        jobs.push(prepare(env, &shards, request, now).await?);
+    }
+    // Each part of a batch is one computation, so that a single search pays for one hand-over and a batch uses every thread.
+    let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
+    let size = jobs.len().div_ceil(parts).max(1);
+    let mut running = Vec::with_capacity(parts);
+    while !jobs.is_empty() {
+        let part: Vec<Job> = jobs.drain(..size.min(jobs.len())).collect();
+        let shards = Arc::clone(&shards);
+        running.push(env.compute(move || part.into_iter().map(|job| job.run(&shards, now)).collect::<Result<Vec<_>>>()));
+    }
+    let mut responses = Vec::new();
+    for part in futures_util::future::join_all(running).await {
+        for found in part? {
+            responses.push(found.into_response(env, &shards, started).await?);
+        }
+    }
+    Ok(responses)
+}
+
+/// A search whose filters have become row sets.
+struct Job {
+    request: SearchRequest,
+    vector: Vec<f32>,
+    exclude: Option<RecordId>,
+    /// For each shard and segment the rows that count, `None` for all.
+    allowed: Vec<Vec<Option<RowSet>>>,
+    rows_filtered: u64,
+    budget: Budget,
+    _cancel: CancelOnDrop,
+}
+
+async fn prepare(env: &Env, shards: &[Arc<Snapshot>], request: SearchRequest, now: Timestamp) -> Result<Job> {
+    let budget = env.budget(Some(request.timeout.unwrap_or(env.settings.search_timeout)));
+    let (vector, exclude) = match &request.query {
+        Query::Vector(vector) => (vector.clone(), None),
+        Query::Record(id) => (vector_of(shards, id, now).await?, Some(id.clone())),
+    };
+    let mut allowed = Vec::with_capacity(shards.len());
+    let mut rows_filtered = 0;
+    for shard in shards {
+        let mut segments = Vec::with_capacity(shard.segments.len());
+        for view in &shard.segments {
+            let (rows, examined) = read::allowed(view, request.filter.as_ref(), now).await?;
+            rows_filtered += examined;
+            segments.push(rows);
+        }
+        allowed.push(segments);
+        budget.check()?;
+    }
+    Ok(Job { request, vector, exclude, allowed, rows_filtered, _cancel: CancelOnDrop(budget.clone()), budget })
+}
+
+async fn vector_of(shards: &[Arc<Snapshot>], id: &RecordId, now: Timestamp) -> Result<Vec<f32>> {
+    let wanted = read::Wanted { vector: true, metadata: false };
+    for shard in shards {
+        if let Some(Some(record)) = read::get(shard, std::slice::from_ref(id), wanted, now).await?.into_iter().next()
+            && let Some(vector) = record.vector
+        {
+            return Ok(vector);
+        }
+    }
+    Err(PortError::new(Fault::NotFound, "search", id, "no record has this id").with_field("id"))
+}
+
+/// A candidate of any shard and source; ordered by key, then by where it lies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    candidate: Candidate,
+    shard: usize,
+    source: usize,
+    /// 0 for the active memtable, 1 for the frozen one, 2 for a segment.
+    kind: u8,
+}
+
+impl Found {
+    fn place(self) -> Place {
+        let row = self.candidate.row as usize;
+        match self.kind {
+            0 => Place::Active { block: self.source, row },
+            1 => Place::Frozen { block: self.source, row },
+            _ => Place::Segment { segment: self.source, row },
+        }
+    }
+}
+
+struct Answer {
+    request: SearchRequest,
+    found: Vec<Found>,
+    metric: Arc<dyn Metric>,
+    stats: SearchStats,
+}
+
+impl Job {
+    fn run(self, shards: &[Arc<Snapshot>], now: Timestamp) -> Result<Answer> {
+        let metric = shards.first().map(|s| Arc::clone(&s.metric));
+        let metric =
+            metric.ok_or_else(|| PortError::new(Fault::Unavailable, "search", "the collection", "has no shard that can be reached"))?;
+        let window = self.request.k + self.request.offset + usize::from(self.exclude.is_some());
+        let mut top = TopK::new(window);
+        let mut stats = SearchStats { rows_filtered: self.rows_filtered, ..SearchStats::default() };
+        for (shard, snapshot) in shards.iter().enumerate() {
+            self.search_memtables(shard, snapshot, &metric, now, &mut top, &mut stats)?;
+            self.search_segments(shard, snapshot, window, &mut top, &mut stats)?;
+        }
+        let mut found = top.into_sorted();
+        if let Some(exclude) = &self.exclude {
+            found.retain(|f| id_at(shards, *f) != Some(exclude.as_str()));
+        }
+        if let Some(threshold) = self.request.score_threshold {
+            let kind = metric.descriptor().score_kind;
+            found.retain(|f| match kind {
+                ScoreKind::Similarity => metric.score(f.candidate.key) >= threshold,
+                ScoreKind::Distance => metric.score(f.candidate.key) <= threshold,
+            });
+        }
+        let found = found.into_iter().skip(self.request.offset).take(self.request.k).collect();
+        Ok(Answer { request: self.request, found, metric, stats })
+    }
+
+    fn search_memtables(
+        &self,
+        shard: usize,
+        snapshot: &Snapshot,
+        metric: &Arc<dyn Metric>,
+        now: Timestamp,
+        top: &mut TopK<Found>,
+        stats: &mut SearchStats,
+    ) -> Result<()> {
+        let mut scorer = None;
+        let mut keys = Vec::new();
+        for (kind, memtable) in snapshot.memtables().enumerate() {
+            let (mut stored, mut allowed, mut compared) = (0u64, 0u64, 0u64);
+            for (source, block) in memtable.blocks().iter().enumerate() {
+                self.budget.check()?;
+                let rows = block.rows();
+                stored += rows.len() as u64;
+                let holds =
+                    |row: usize| block.is_visible(row, now) && self.request.filter.as_ref().is_none_or(|f| f.matches(&rows.metadata[row]));
+                let rows_allowed: Vec<usize> = (0..rows.len()).filter(|row| holds(*row)).collect();
+                if rows_allowed.is_empty() {
+                    continue;
+                }
+                let scorer = match &mut scorer {
+                    Some(scorer) => scorer,
+                    none => none.insert(metric.prepare(&self.vector)?),
+                };
+                keys.clear();
+                keys.resize(rows.len(), 0.0);
+                scorer.keys(&rows.vectors, &mut keys)?;
+                allowed += rows_allowed.len() as u64;
+                compared += rows.len() as u64;
+                for row in rows_allowed {
+                    top.push(Found { candidate: Candidate { key: keys[row], row: row as u32 }, shard, source, kind: kind as u8 });
+                }
+            }
+            stats.memtable_rows += compared;
+            if self.request.explain && stored > 0 {
+                let counters = SearchCounters { distances: compared, ..SearchCounters::default() };
+                let reason = "rows that are not yet in a segment are compared one by one";
+                stats.explain.push(line(shard, stored, allowed, "memtable", "exact", reason, counters));
+            }
+        }
+        Ok(())
+    }
+
+    fn search_segments(
+        &self,
+        shard: usize,
+        snapshot: &Snapshot,
+        window: usize,
+        top: &mut TopK<Found>,
+        stats: &mut SearchStats,
+    ) -> Result<()> {
+        let ef = self.request.ef.unwrap_or(snapshot.manifest.collection.spec.index.ef_search as usize);
+        for (source, view) in snapshot.segments.iter().enumerate() {
+            let allow = self.allowed.get(shard).and_then(|s| s.get(source)).and_then(Option::as_ref);
+            let allowed = allow.map_or(view.rows(), RowSet::count);
+            let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() };
+            let plan = plan::plan_segment(facts, window, ef, self.request.exact);
+            let params = match plan.strategy {
+                plan::SearchStrategy::Nothing => None,
+                plan::SearchStrategy::Exact => Some(SearchParams { k: window, ef: window, exact: true }),
+                plan::SearchStrategy::Approximate { ef } => Some(SearchParams { k: window, ef, exact: false }),
+            };
+            let mut counters = SearchCounters::default();
+            if let Some(params) = params {
+                let candidates = view.index.search(&self.vector, &params, allow, &self.budget, &mut counters)?;
+                stats.segments += 1;
+                for candidate in candidates {
+                    top.push(Found { candidate, shard, source, kind: 2 });
+                }
+            }
+            stats.counters.add(&counters);
+            if self.request.explain {
+                let rows = (view.rows() as u64, allowed as u64);
+                stats.explain.push(line(shard, rows.0, rows.1, view.index.kind(), plan.strategy.as_str(), plan.reason, counters));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line(
+    shard: usize,
+    rows: u64,
+    allowed: u64,
+    index: &'static str,
+    strategy: &'static str,
+    reason: &'static str,
+    counters: SearchCounters,
+) -> SegmentExplain {
+    SegmentExplain { shard: shard as u32, rows, allowed, index, strategy, reason, counters }
+}
+
+fn id_at(shards: &[Arc<Snapshot>], found: Found) -> Option<&str> {
+    let snapshot = shards.get(found.shard)?;
+    match found.place() {
+        Place::Active { block, row } => snapshot.active.blocks().get(block)?.rows().ids.get(row).map(RecordId::as_str),
+        Place::Frozen { block, row } => snapshot.frozen.as_ref()?.blocks().get(block)?.rows().ids.get(row).map(RecordId::as_str),
+        Place::Segment { segment, row } => snapshot.segments.get(segment)?.segment.ids.id(row),
+    }
+}
+
+impl Answer {
+    async fn into_response(self, env: &Env, shards: &[Arc<Snapshot>], started: Duration) -> Result<SearchResponse> {
+        let mut records = vec![None; self.found.len()];
+        for (shard, snapshot) in shards.iter().enumerate() {
+            let mine: Vec<usize> = (0..self.found.len()).filter(|i| self.found[*i].shard == shard).collect();
+            let places: Vec<Place> = mine.iter().map(|i| self.found[*i].place()).collect();
+            for (i, record) in mine.into_iter().zip(read::fetch(snapshot, &places, self.request.read).await?) {
+                records[i] = Some(record);
+            }
+        }
+        let hit = |(found, record): (Found, Option<proximadb_ports::StoredRecord>)| {
+            let record = record?;
+            let key = found.candidate.key;
+            Some(Hit {
+                id: record.id,
+                score: self.metric.score(key),
+                distance: self.metric.distance(key),
+                metadata: record.metadata,
+                vector: record.vector,
+                version: record.version,
+            })
+        };
+        let hits = self.found.iter().copied().zip(records).filter_map(hit).collect();
+        let mut stats = self.stats;
+        let took = env.clock.monotonic().saturating_sub(started);
+        stats.micros = took.as_micros() as u64;
+        env.telemetry.observe("proximadb_search_seconds", &[], took.as_secs_f64());
+        env.telemetry.count("proximadb_distances_total", &[], stats.counters.distances + stats.memtable_rows);
+        Ok(SearchResponse { hits, score_kind: self.metric.descriptor().score_kind, stats })
+    }
+}
+
+/// Records of all shards for which a filter holds.
+pub(crate) async fn count(shards: &[Arc<Snapshot>], filter: Option<&Filter>, now: Timestamp) -> Result<u64> {
+    let mut count = 0;
+    for shard in shards {
+        count += read::count(shard, filter, now).await?;
+    }
+    Ok(count)
+}

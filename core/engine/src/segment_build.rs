@@ -1,0 +1,255 @@
+//! Making segments: rows flow once to the file, and what stays resident is picked up on the way.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use proximadb_model::{
+    Collection, FileId, IdTable, Manifest, Memtable, Projection, RecordId, RowSet, Rows, SegmentEntry, SegmentMeta, Sequence, Timestamp,
+    plan,
+};
+use proximadb_ports::{Fault, Metric, PortError, Result, RowStream, VectorIndex, Vectors};
+use tokio::sync::mpsc;
+
+use crate::env::Env;
+use crate::shard_files::ShardFiles;
+use crate::snapshot::{Segment, SegmentView};
+
+/// Rows handed to the store in one block.
+const BLOCK_ROWS: usize = 4_096;
+
+/// What stays resident of a segment.
+#[derive(Default)]
+struct Resident {
+    ids: Vec<RecordId>,
+    sequences: Vec<Sequence>,
+    expires: Vec<Option<Timestamp>>,
+    vectors: Vec<f32>,
+}
+
+impl Resident {
+    fn take(&mut self, rows: &Rows) {
+        self.ids.extend_from_slice(&rows.ids);
+        self.sequences.extend_from_slice(&rows.sequences);
+        self.expires.extend_from_slice(&rows.expires);
+        self.vectors.extend_from_slice(&rows.vectors);
+    }
+}
+
+/// Passes rows on and keeps what stays resident.
+struct Tee<'a> {
+    source: &'a mut dyn RowStream,
+    resident: Resident,
+}
+
+#[async_trait]
+impl RowStream for Tee<'_> {
+    async fn next(&mut self) -> Result<Option<Rows>> {
+        let rows = self.source.next().await?;
+        if let Some(rows) = &rows {
+            self.resident.take(rows);
+        }
+        Ok(rows)
+    }
+}
+
+/// The live rows of a memtable.
+pub(crate) struct MemtableRows {
+    parts: std::vec::IntoIter<Rows>,
+}
+
+impl MemtableRows {
+    pub(crate) fn new(memtable: &Memtable) -> Self {
+        Self { parts: memtable.live_rows(BLOCK_ROWS).collect::<Vec<_>>().into_iter() }
+    }
+}
+
+#[async_trait]
+impl RowStream for MemtableRows {
+    async fn next(&mut self) -> Result<Option<Rows>> {
+        Ok(self.parts.next())
+    }
+}
+
+/// The rows of several segments that are neither dead nor expired, oldest segment first.
+pub(crate) struct LiveRows {
+    views: std::vec::IntoIter<SegmentView>,
+    current: Option<(SegmentView, Box<dyn RowStream>, usize)>,
+    now: Timestamp,
+}
+
+impl LiveRows {
+    pub(crate) fn new(views: Vec<SegmentView>, now: Timestamp) -> Self {
+        Self { views: views.into_iter(), current: None, now }
+    }
+}
+
+#[async_trait]
+impl RowStream for LiveRows {
+    async fn next(&mut self) -> Result<Option<Rows>> {
+        loop {
+            if self.current.is_none() {
+                let Some(view) = self.views.next() else { return Ok(None) };
+                let stream = view.segment.reader.scan(Projection::ALL).await?;
+                self.current = Some((view, stream, 0));
+            }
+            let Some((view, stream, start)) = &mut self.current else { continue };
+            let Some(rows) = stream.next().await? else {
+                self.current = None;
+                continue;
+            };
+            let mut live = Rows::new(rows.dimension);
+            for row in 0..rows.len() {
+                if view.is_visible(*start + row, self.now) {
+                    live.push_from(&rows, row);
+                }
+            }
+            *start += rows.len();
+            if !live.is_empty() {
+                return Ok(Some(live));
+            }
+        }
+    }
+}
+
+/// Writes rows as a new segment and opens it; `None` where the stream has no row.
+pub(crate) async fn write(
+    env: &Env,
+    files: &ShardFiles,
+    collection: &Collection,
+    rows: &mut dyn RowStream,
+    trash: &mpsc::UnboundedSender<FileId>,
+) -> Result<Option<Arc<Segment>>> {
+    let mut peeked = Peeked { first: rows.next().await?, rest: rows };
+    if peeked.first.is_none() {
+        return Ok(None);
+    }
+    let mut tee = Tee { source: &mut peeked, resident: Resident::default() };
+    let id = FileId(env.entropy.uid());
+    let meta = files.segments.write(files.shard, id, &collection.spec.schema, &mut tee).await?;
+    let resident = tee.resident;
+    let reader = files.segments.open(files.shard, &meta).await?;
+    Ok(Some(Arc::new(segment(meta, reader, resident, collection, trash.clone()))))
+}
+
+struct Peeked<'a> {
+    first: Option<Rows>,
+    rest: &'a mut dyn RowStream,
+}
+
+#[async_trait]
+impl RowStream for Peeked<'_> {
+    async fn next(&mut self) -> Result<Option<Rows>> {
+        match self.first.take() {
+            Some(rows) => Ok(Some(rows)),
+            None => self.rest.next().await,
+        }
+    }
+}
+
+fn segment(
+    meta: SegmentMeta,
+    reader: Arc<dyn proximadb_ports::SegmentReader>,
+    resident: Resident,
+    collection: &Collection,
+    trash: mpsc::UnboundedSender<FileId>,
+) -> Segment {
+    let expires = if resident.expires.iter().any(Option::is_some) { resident.expires } else { Vec::new() };
+    let vectors = Vectors { dimension: collection.spec.dimension.get(), data: Arc::new(resident.vectors) };
+    Segment {
+        meta,
+        reader,
+        ids: IdTable::new(resident.ids.iter()),
+        sequences: resident.sequences,
+        expires,
+        vectors: Mutex::new(Some(vectors)),
+        obsolete: AtomicBool::new(false),
+        trash,
+    }
+}
+
+/// The exact index of a segment whose originals are resident.
+pub(crate) fn flat(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection, vectors: Vectors) -> Result<Arc<dyn VectorIndex>> {
+    env.flat.build(&env.index_spec(metric, &collection.spec.index), vectors, &env.budget(None))
+}
+
+/// A fresh segment, all rows live, searched exactly.
+pub(crate) fn fresh_view(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection, segment: Arc<Segment>) -> Result<SegmentView> {
+    let vectors = segment
+        .resident_vectors()
+        .ok_or_else(|| PortError::new(Fault::Internal, "segment.build", segment.meta.id, "a fresh segment has lost its vectors"))?;
+    let index = flat(env, metric, collection, vectors)?;
+    let dead = Arc::new(RowSet::none(segment.meta.rows as usize));
+    Ok(SegmentView { segment, dead, index, recall_estimate: None })
+}
+
+/// Opens a segment that a manifest names, with its deletion vector and index. A damaged index is left out and rebuilt later;
+/// a damaged segment or deletion vector is an error.
+pub(crate) async fn open(
+    env: &Env,
+    files: &ShardFiles,
+    manifest: &Manifest,
+    entry: &SegmentEntry,
+    metric: &Arc<dyn Metric>,
+    trash: &mpsc::UnboundedSender<FileId>,
+) -> Result<SegmentView> {
+    let collection = &manifest.collection;
+    let reader = files.segments.open(files.shard, &entry.meta).await?;
+    let mut resident = Resident::default();
+    let mut stream = reader.scan(Projection { vectors: true, metadata: false }).await?;
+    while let Some(rows) = stream.next().await? {
+        resident.take(&rows);
+    }
+    if resident.ids.len() != entry.meta.rows as usize || resident.vectors.len() != resident.ids.len() * collection.spec.dimension.get() {
+        return Err(PortError::new(Fault::Corrupt, "segment.open", entry.meta.id, "does not hold the rows that the manifest says"));
+    }
+    let rows = resident.ids.len();
+    let segment = Arc::new(segment(entry.meta.clone(), reader, resident, collection, trash.clone()));
+    let dead = match &entry.dead {
+        Some((meta, count)) => files.read_dead(meta, rows, *count).await?,
+        None => RowSet::none(rows),
+    };
+    let mut view = fresh_view(env, metric, collection, segment)?;
+    view.dead = Arc::new(dead);
+    if let Some((meta, kind)) = &entry.index
+        && kind == env.graph.kind()
+        && plan::wants_graph(rows, collection.spec.index.kind, &env.settings.maintenance)
+    {
+        match load_graph(env, files, &view, metric, collection, meta).await {
+            Ok(index) => view.adopt(index, None),
+            Err(e) => env.problem(format!("index {}", meta.id), format!("{}; it is being rebuilt", crate::site::chain(&e))),
+        }
+    }
+    Ok(view)
+}
+
+async fn load_graph(
+    env: &Env,
+    files: &ShardFiles,
+    view: &SegmentView,
+    metric: &Arc<dyn Metric>,
+    collection: &Collection,
+    meta: &proximadb_model::SidecarMeta,
+) -> Result<Arc<dyn VectorIndex>> {
+    let sidecar = files.read_index(meta).await?;
+    let spec = env.index_spec(metric, &collection.spec.index);
+    let vectors = view
+        .segment
+        .resident_vectors()
+        .ok_or_else(|| PortError::new(Fault::Internal, "index.load", meta.id, "the segment's vectors are not resident"))?;
+    let (graph, checksum) = (Arc::clone(&env.graph), view.segment.meta.checksum);
+    env.background("index-load", move || graph.load(&spec, vectors, checksum, sidecar)).await
+}
+
+/// The f32 originals of a segment, from memory or from its file.
+pub(crate) async fn originals(segment: &Segment, dimension: usize) -> Result<Vectors> {
+    if let Some(vectors) = segment.resident_vectors() {
+        return Ok(vectors);
+    }
+    let mut data = Vec::new();
+    let mut stream = segment.reader.scan(Projection { vectors: true, metadata: false }).await?;
+    while let Some(rows) = stream.next().await? {
+        data.extend_from_slice(&rows.vectors);
+    }
+    Ok(Vectors { dimension, data: Arc::new(data) })
+}

@@ -1,0 +1,32 @@
+//! What the engine is told about sizes and times; plain data with tested defaults.
+
+use std::time::Duration;
+
+use proximadb_model::plan::{FlushSettings, MaintenanceSettings};
+
+/// Settings of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineSettings {
+    /// When memtables are flushed.
+    pub flush: FlushSettings,
+    /// When segments are merged and indexed.
+    pub maintenance: MaintenanceSettings,
+    /// A shard without writes for so long is tidied up.
+    pub quiet_after: Duration,
+    /// How long a search may take that does not say so itself.
+    pub search_timeout: Duration,
+    /// How long to wait before failed background work is tried again.
+    pub retry_after: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            flush: FlushSettings::default(),
+            maintenance: MaintenanceSettings::default(),
+            quiet_after: Duration::from_secs(2),
+            search_timeout: Duration::from_secs(30),
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
