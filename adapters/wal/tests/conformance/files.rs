@@ -148,7 +148,7 @@ fn a_full_disk_fails_writes_and_recovers_without_a_restart() {
         let mut second = batch(shard(0), Epoch(1), first.last().plus(1), 3);
         writer.append(&second).await.expect("appends");
         assert_eq!(writer.sync().await.expect_err("full").fault, Fault::Exhausted);
-        assert_eq!(replayed(&*wal, shard(0), Sequence(0)).await.expect("readable"), [first.clone()]);
+        assert_eq!(replayed(&*wal, shard(0), Sequence(0)).await.expect("readable"), std::slice::from_ref(&first));
         world.disk.set_capacity_bytes(None);
         let mut writer = wal.open(shard(0), Epoch(2)).await.expect("opens");
         second = batch(shard(0), Epoch(2), second.first, 3);
