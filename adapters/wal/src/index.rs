@@ -148,7 +148,8 @@ impl Index {
         match self.wounds.iter().find(touches) {
             None => Ok(entries),
             Some(wound) => {
-                let message = format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
+                let message =
+                    format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
                 Err(PortError::new(wound.fault, "wal.replay", shard, message))
             }
         }

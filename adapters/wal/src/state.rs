@@ -66,7 +66,9 @@ pub(crate) struct Group {
 pub(crate) enum Step {
     Write(Group),
     /// Nothing is asked for; whether batches wait that nobody syncs.
-    Wait { queued: bool },
+    Wait {
+        queued: bool,
+    },
     End,
 }
 
@@ -145,7 +147,8 @@ impl State {
             return Step::Wait { queued: !self.queue.is_empty() };
         }
         self.in_flight = self.given;
-        let mut group = Group { pending: Vec::new(), through: self.given, claim: std::mem::take(&mut self.claim_wanted), _room: Vec::new() };
+        let mut group =
+            Group { pending: Vec::new(), through: self.given, claim: std::mem::take(&mut self.claim_wanted), _room: Vec::new() };
         for queued in std::mem::take(&mut self.queue) {
             if self.check(&queued.writer, "wal.append").is_ok() {
                 group.pending.push(queued.pending);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use proximadb_model::frame::{HEADER_BYTES, TRAILER_BYTES};
 use proximadb_model::{
-    CollectionId, Dimension, EncodedOperations, Epoch, IdempotencyTag, Metadata, MetricKind, Operation, Record, RecordId, Sequence, ShardId, Uid,
-    Value, Vector, WriteBatch,
+    CollectionId, Dimension, EncodedOperations, Epoch, IdempotencyTag, Metadata, MetricKind, Operation, Record, RecordId, Sequence,
+    ShardId, Uid, Value, Vector, WriteBatch,
 };
 
 pub use codec::{Datetimes, codec_answers_any_bytes, codec_gives_back, operations};
@@ -66,7 +66,8 @@ pub fn batch(shard: ShardId, epoch: Epoch, first: Sequence, count: u32) -> Write
         let seed = first.0 as f32 + i as f32 / 16.0 + shard.index as f32 * 1e3;
         let dimension = Dimension::new(4).expect("4 is a dimension");
         let vector = Vector::new(vec![seed, -seed, epoch.0 as f32, 0.5], dimension, &MetricKind::Euclidean).expect("finite");
-        let fields = [("n".to_owned(), Value::from_u64(first.0 + u64::from(i))), ("pad".to_owned(), Value::String("x".repeat(i as usize * 40)))];
+        let fields =
+            [("n".to_owned(), Value::from_u64(first.0 + u64::from(i))), ("pad".to_owned(), Value::String("x".repeat(i as usize * 40)))];
         let metadata = Metadata::new(fields.into_iter().collect()).expect("small");
         Operation::Put(Record { id: id(shard, first, i), vector, metadata: Arc::new(metadata), expires: None })
     };
@@ -195,7 +196,11 @@ pub async fn g4_g5_a_failure_kills_every_open_writer(harness: &mut dyn WalHarnes
         let (mut a, mut b) = (writer(&*wal, shard(0), epoch).await, writer(&*wal, shard(1), epoch).await);
         let kept = write(&mut *a, shard(0), epoch, base + 1, &[2]).await;
         let failed = batch(shard(0), Epoch(epoch), kept[0].last().plus(1), 3);
-        if syncs && harness.can_tear() { harness.fail_next_sync() } else { harness.fail_next_write() }
+        if syncs && harness.can_tear() {
+            harness.fail_next_sync()
+        } else {
+            harness.fail_next_write()
+        }
         a.append(&failed).await.expect("only the group fails");
         let first = a.sync().await.expect_err("the group failed").fault;
         for _ in 0..3 {

@@ -42,7 +42,12 @@ fn batches(datetime: Value) -> Vec<WriteBatch> {
     let key = IdempotencyTag { key: "request-1".to_owned(), fingerprint: 0xfeed_f00d };
     let delete = Operation::Delete(RecordId::new("doc_0").expect("an id"));
     vec![
-        batch(0, 1, vec![put("doc_0", &[1.0, -2.5, 1e-40], &numbers, None), put("größe", &[0.5], &[], Some(1_795_336_200_250_000))], Some(key)),
+        batch(
+            0,
+            1,
+            vec![put("doc_0", &[1.0, -2.5, 1e-40], &numbers, None), put("größe", &[0.5], &[], Some(1_795_336_200_250_000))],
+            Some(key),
+        ),
         batch(1, 41, vec![put("other shard", &[3.25; 5], &[("text", Value::String("\"quoted\"\n".to_owned()))], None)], None),
         batch(0, 3, vec![delete], None),
     ]

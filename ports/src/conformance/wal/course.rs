@@ -211,7 +211,10 @@ impl Course<'_> {
     async fn check(&mut self) {
         for (index, model) in (0..).zip(&self.models) {
             let shown = replayed(&*self.wal, shard(index), model.truncated).await.expect("no damage, so no error");
-            assert!(shown.len() >= model.certain.len() && shown[..model.certain.len()] == model.certain[..], "acknowledged batches are missing");
+            assert!(
+                shown.len() >= model.certain.len() && shown[..model.certain.len()] == model.certain[..],
+                "acknowledged batches are missing"
+            );
             let more = &shown[model.certain.len()..];
             assert!(more.len() <= model.open.len() && model.open[..more.len()] == *more, "batches that nobody may see yet: {more:?}");
         }
