@@ -27,7 +27,11 @@ pub(crate) struct Surroundings {
 ///
 /// # Errors
 /// Settings that contradict themselves.
-pub(crate) async fn parts(settings: &Settings, cwd: &Path, around: Surroundings) -> std::result::Result<(Parts, Vec<DirLock>), ConfigError> {
+pub(crate) async fn parts(
+    settings: &Settings,
+    cwd: &Path,
+    around: Surroundings,
+) -> std::result::Result<(Parts, Vec<DirLock>), ConfigError> {
     let mut locks = Vec::new();
     let mut sites = Vec::new();
     for site in settings.sites(cwd)? {
@@ -89,11 +93,8 @@ async fn open_wal(settings: &Settings, url: &Url, around: &Surroundings, locks: 
         Codec::Bincode => Arc::new(BincodeCodec),
     };
     let options = WalSettings { file_bytes_max: wal.file_bytes_max, ..WalSettings::default() };
-    let context = WalContext {
-        clock: Arc::clone(&around.clock),
-        entropy: Arc::clone(&around.entropy),
-        executor: Arc::clone(&around.executor),
-    };
+    let context =
+        WalContext { clock: Arc::clone(&around.clock), entropy: Arc::clone(&around.entropy), executor: Arc::clone(&around.executor) };
     match local(url) {
         Some(folder) => {
             locks.push(take_folder(&folder)?);
@@ -144,7 +145,7 @@ struct BuiltinMetrics;
 
 impl MetricSource for BuiltinMetrics {
     fn metric(&self, kind: &MetricKind, _dimension: usize) -> Result<Arc<dyn Metric>> {
-        match BuiltinMetric::new(kind) {
+        match BuiltinMetric::new(kind.clone()) {
             Some(metric) => Ok(Arc::new(metric)),
             None => Err(PortError::invalid("metric", Invalid::new("metric", format!("no plugin provides {kind}")))),
         }

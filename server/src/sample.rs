@@ -47,7 +47,10 @@ fn record(rows: &Rows, row: usize) -> Option<NewRecord> {
 async fn show_search(database: &dyn Database, collection: &CollectionRef) -> Result<(), Box<dyn Error>> {
     let questions = proximadb_viper::read_plain(Bytes::from_static(QUERIES))?;
     let question = questions.vector(0).ok_or("the sample has no question")?;
-    let request = SearchRequest { read: ReadOptions { vector: false, metadata: true }, ..SearchRequest::nearest(Query::Vector(question.to_vec()), 3) };
+    let request = SearchRequest {
+        read: ReadOptions { vector: false, metadata: true },
+        ..SearchRequest::nearest(Query::Vector(question.to_vec()), 3)
+    };
     let found = database.search(collection, vec![request]).await?;
     say(&format!("nearest to \"{}\":", text(questions.metadata.first().map(AsRef::as_ref))));
     for hit in found.iter().flat_map(|f| &f.hits) {

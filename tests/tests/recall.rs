@@ -22,7 +22,7 @@ fn the_graph_finds_what_exact_search_finds_on_real_sentences() {
     let clock: Arc<dyn Clock> = Arc::new(SimClock::new());
     let budget = Budget::new(clock, None);
     let defaults = IndexSettings::default();
-    let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(&MetricKind::Cosine).expect("built in"));
+    let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("built in"));
     let spec = IndexSpec { metric, m: defaults.m as usize, ef_construction: defaults.ef_construction as usize, seed: 7, threads: 1 };
     let vectors = Vectors { dimension: sentences.dimension, data: Arc::new(sentences.vectors.clone()) };
     let flat = FlatFactory.build(&spec, vectors.clone(), &budget).expect("built");

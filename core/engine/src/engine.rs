@@ -1,7 +1,7 @@
 //! The database: the inbound port over collections, shards and sites.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -14,7 +14,7 @@ use proximadb_ports::{
     Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, Metric, PortError, ReadOptions, Result, ScanPage,
     ScanRequest, SearchRequest, SearchResponse, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome, WriteRequest,
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::background::Workshop;
 use crate::catalog::{Catalog, OpenCollection};
@@ -36,6 +36,7 @@ pub struct Engine {
     catalog: Catalog,
     /// Held while collections come and go, so that a name is given once.
     directory: Mutex<()>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Engine {
@@ -46,15 +47,37 @@ impl Engine {
         let opened = join_all(sites.into_iter().map(|site| Site::open(site, &*entropy))).await;
         let sites: Vec<SiteRef> = opened.into_iter().map(|site| SiteRef(Arc::new(site))).collect();
         let env = Arc::new(Env::new(clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings));
-        let engine = Arc::new(Self { env, assigner, sites, catalog: Catalog::default(), directory: Mutex::new(()) });
+        let (stopping, stopped) = watch::channel(false);
+        let engine = Arc::new(Self { env, assigner, sites, catalog: Catalog::default(), directory: Mutex::new(()), stopping });
         engine.recover().await;
+        engine.env.executor.spawn("log-keeper", Box::pin(keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }
 
     /// Ends all writers after what they are doing; everything acknowledged is in the log.
     pub async fn shut_down(&self) {
+        self.stopping.send_replace(true);
         let shards: Vec<_> = self.catalog.all().iter().flat_map(|c| c.reachable().cloned().collect::<Vec<_>>()).collect();
         join_all(shards.iter().map(|s| s.stop())).await;
+    }
+
+    /// Flushes the shards that keep the oldest file of a log that has grown too long, so that it can be freed.
+    async fn shorten_logs(&self) {
+        for site in &self.sites {
+            let Ok(open) = site.open() else { continue };
+            if open.access.wal.stats().bytes < self.env.settings.wal_bytes_max {
+                continue;
+            }
+            for id in open.access.wal.oldest_holders().shards {
+                let collection = self.catalog.find(&CollectionRef::Id(id.collection));
+                let Ok(collection) = collection else { continue };
+                if let Some(shard) = collection.shards.get(id.index as usize).and_then(Option::as_ref)
+                    && let Err(e) = shard.flush().await
+                {
+                    tracing::warn!(shard = %id, error = chain(&e), "the log cannot be shortened");
+                }
+            }
+        }
     }
 
     async fn recover(&self) {
@@ -265,6 +288,22 @@ impl Engine {
             shards_unavailable: collection.shards.iter().filter(|s| s.is_none()).count() as u32,
             collection: described,
         })
+    }
+}
+
+/// Runs until the engine is stopped or gone.
+async fn keep_logs_short(engine: Weak<Engine>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let Some(held) = engine.upgrade() else { return };
+        let (clock, every) = (Arc::clone(&held.env.clock), held.env.settings.wal_check_every);
+        drop(held);
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            () = clock.sleep(every) => {}
+        }
+        let Some(held) = engine.upgrade() else { return };
+        held.shorten_logs().await;
     }
 }
 

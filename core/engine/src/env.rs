@@ -44,7 +44,20 @@ impl Env {
         settings: EngineSettings,
     ) -> Self {
         let problems = Mutex::new(BTreeMap::new());
-        Self { clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings, heavy_work: Semaphore::new(1), compute_places: Semaphore::new(COMPUTATIONS_MAX), problems }
+        Self {
+            clock,
+            entropy,
+            executor,
+            telemetry,
+            metrics,
+            flat,
+            graph,
+            codecs,
+            settings,
+            heavy_work: Semaphore::new(1),
+            compute_places: Semaphore::new(COMPUTATIONS_MAX),
+            problems,
+        }
     }
 
     /// Notes what is wrong with a subject; it stays in health until it is cleared.

@@ -117,6 +117,8 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
         manifest: Arc::new(manifest),
     };
     let replayed = replay(&mut snapshot, open).await?;
+    // What was truncated is known to the log only while it runs.
+    open.access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
     if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
         tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
     }

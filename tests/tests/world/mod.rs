@@ -14,15 +14,15 @@ use proximadb_viper::{ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, WalContext, WalSettings};
 
 /// One simulated site: what lies on it survives crashes as a disk would let it.
-pub struct SimSite {
-    pub filesystem: SimFilesystem,
-    pub disk: SimDisk,
+pub(crate) struct SimSite {
+    pub(crate) filesystem: SimFilesystem,
+    pub(crate) disk: SimDisk,
 }
 
 /// A database on simulated sites.
-pub struct World {
-    pub sites: Vec<SimSite>,
-    pub engine: Arc<Engine>,
+pub(crate) struct World {
+    pub(crate) sites: Vec<SimSite>,
+    pub(crate) engine: Arc<Engine>,
     seed: u64,
     lives: u64,
     executor: Arc<SimExecutor>,
@@ -31,7 +31,7 @@ pub struct World {
 }
 
 /// Sizes at which everything happens within a few dozen rows: flushes, merges, graphs.
-pub fn small_settings() -> EngineSettings {
+pub(crate) fn small_settings() -> EngineSettings {
     let mut settings = EngineSettings::default();
     settings.flush.memtable_bytes_max = 4_096;
     settings.maintenance.graph_rows_min = 12;
@@ -43,7 +43,7 @@ struct BuiltinMetrics;
 
 impl MetricSource for BuiltinMetrics {
     fn metric(&self, kind: &MetricKind, _dimension: usize) -> Result<Arc<dyn Metric>> {
-        match BuiltinMetric::new(kind) {
+        match BuiltinMetric::new(kind.clone()) {
             Some(metric) => Ok(Arc::new(metric)),
             None => Err(PortError::invalid("metric", Invalid::new("metric", "is not built in"))),
         }
@@ -52,7 +52,7 @@ impl MetricSource for BuiltinMetrics {
 
 impl World {
     /// A new database on `sites` empty sites.
-    pub async fn new(seed: u64, sites: u64, codec: Arc<dyn WalCodec>, settings: EngineSettings) -> Self {
+    pub(crate) async fn new(seed: u64, sites: u64, codec: Arc<dyn WalCodec>, settings: EngineSettings) -> Self {
         let sites: Vec<_> =
             (0..sites).map(|i| SimSite { filesystem: SimFilesystem::new(seed + i), disk: SimDisk::new(seed + i) }).collect();
         let (engine, executor) = open(&sites, seed, Arc::clone(&codec), settings.clone()).await;
