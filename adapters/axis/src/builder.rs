@@ -23,7 +23,7 @@ const LOCKS: usize = 1_024;
 /// How a graph is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Neighbours that an inserted node is given; lists hold as many on upper layers and twice as many on the lowest.
+    /// Neighbours of a node on upper layers; twice as many on the lowest.
     pub(crate) m: usize,
     /// Breadth of the search for them.
     pub(crate) ef: usize,
@@ -132,7 +132,7 @@ impl<'a> Builder<'a> {
 
     /// Gives a node its neighbours, and itself to them.
     fn link(&self, layer: &GrowingLayer, node: u32, found: &[Place], selector: &mut Selector<'_>, around: &mut Vec<Place>) {
-        let chosen = selector.choose(found, self.shape.m).to_vec();
+        let chosen = selector.choose(found, layer.width()).to_vec();
         {
             let _turn = self.turn(node);
             layer.set(node, &chosen);
