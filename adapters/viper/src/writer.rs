@@ -1,8 +1,8 @@
 //! One segment while it is written: rows in, bytes of a Parquet file out. Knows the encodings; knows no place to put the bytes.
 
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
