@@ -50,12 +50,15 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// A file open for appending, by one writer.
+///
+/// # Cancellation
+/// Dropping an `append` or a `sync` on its way kills the handle, as a failed sync does: nobody knows how far it got.
 #[async_trait]
 pub trait DiskFile: Send + 'static {
     /// Writes the parts at the end, in order.
     ///
     /// # Errors
-    /// `Exhausted` when the disk is full; `Unavailable`.
+    /// `Exhausted` when the disk is full; `Unavailable`. The parts may then have been written in part, and the handle lives on.
     async fn append(&mut self, parts: Vec<Bytes>) -> Result<()>;
 
     /// Makes everything appended so far durable.

@@ -27,7 +27,8 @@ pub struct ObjectInfo {
 
 /// Objects in a disk's directory tree or in a bucket, below a root that the adapter keeps to itself.
 ///
-/// Keys are relative, made of `[A-Za-z0-9._-]` segments joined by `/`; no segment is empty, `.` or `..`.
+/// Keys are relative, made of `[A-Za-z0-9._-]` segments joined by `/`; no segment is empty, `.` or `..`. No key is another key's
+/// prefix by segments: on a disk one would be a file and the other its directory.
 ///
 /// Guarantees:
 /// - G1 a put is atomic: a reader sees the whole old object, the whole new one, or none; so does a reader after a crash;
@@ -43,6 +44,9 @@ pub trait Filesystem: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Conflict` for a taken key under `CreateOnly`; `Exhausted` when full; `Unavailable`; `Invalid` for a malformed key.
+    /// After `Unavailable` the put may have happened. An adapter that repeats a `CreateOnly` put by itself takes a taken key with
+    /// the very same body for its own lost try, and a caller that repeats one must do likewise; so a body that coordinates
+    /// carries an identity of its put.
     ///
     /// # Cancellation
     /// A dropped put has happened whole or not at all.

@@ -34,4 +34,4 @@ pub use filesystem::{Filesystem, ObjectInfo, PutMode, Space};
 pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
 pub use segment::{RowStream, SegmentReader, SegmentStore, Selection};
 pub use telemetry::{Label, Telemetry};
-pub use wal::{BatchStream, Wal, WalCodec, WalStats, WalWriter};
+pub use wal::{BatchStream, Wal, WalCodec, WalHolders, WalStats, WalWriter};

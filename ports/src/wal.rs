@@ -26,7 +26,7 @@ pub trait Wal: Send + Sync + 'static {
     /// `Fenced` when a later epoch has been opened; `Unavailable`.
     async fn open(&self, shard: ShardId, epoch: Epoch) -> Result<Box<dyn WalWriter>>;
 
-    /// The batches of a shard that have an operation after `after`, in order.
+    /// The batches of a shard that have an operation after `after`, in order; each carries its bytes in the log as `encoded`.
     ///
     /// # Errors
     /// `Corrupt`; `Unavailable`.
@@ -44,8 +44,20 @@ pub trait Wal: Send + Sync + 'static {
     /// `Unavailable`.
     async fn shards(&self) -> Result<Vec<(ShardId, Sequence)>>;
 
+    /// The shards that keep the oldest file of the log from being freed; flushing them lets `truncate` free it.
+    fn oldest_holders(&self) -> WalHolders;
+
     /// What the log takes and does.
     fn stats(&self) -> WalStats;
+}
+
+/// What keeps the oldest file of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalHolders {
+    /// Bytes that freeing the file gives back; 0 while the log has no file that could be freed.
+    pub bytes: u64,
+    /// The shards with a batch in it that they still need.
+    pub shards: Vec<ShardId>,
 }
 
 /// What a log takes and has done since it was opened.

@@ -22,8 +22,13 @@ pub(crate) struct Env {
     pub(crate) settings: EngineSettings,
     /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
     pub(crate) heavy_work: Semaphore,
+    /// Places in the queue of computations.
+    compute_places: Semaphore,
     problems: Mutex<BTreeMap<String, String>>,
 }
+
+/// Computations that run or wait.
+const COMPUTATIONS_MAX: usize = 1_024;
 
 impl Env {
     #[expect(clippy::too_many_arguments, reason = "called once, by the engine's constructor")]
@@ -39,7 +44,20 @@ impl Env {
         settings: EngineSettings,
     ) -> Self {
         let problems = Mutex::new(BTreeMap::new());
-        Self { clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings, heavy_work: Semaphore::new(1), problems }
+        Self {
+            clock,
+            entropy,
+            executor,
+            telemetry,
+            metrics,
+            flat,
+            graph,
+            codecs,
+            settings,
+            heavy_work: Semaphore::new(1),
+            compute_places: Semaphore::new(COMPUTATIONS_MAX),
+            problems,
+        }
     }
 
     /// Notes what is wrong with a subject; it stays in health until it is cleared.
@@ -79,6 +97,7 @@ impl Env {
     /// # Cancellation
     /// The computation goes on until it checks its budget.
     pub(crate) async fn compute<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _place = self.compute_places.acquire().await;
         let (reply, answer) = oneshot::channel();
         self.executor.compute(Box::new(move || drop(reply.send(job()))));
         answer.await.unwrap_or_else(|_| Err(panicked()))
@@ -88,7 +107,11 @@ impl Env {
     ///
     /// # Errors
     /// Its own; `Internal` when it panicked.
-    pub(crate) async fn background<T: Send + 'static>(&self, name: &'static str, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    pub(crate) async fn background<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.executor.background(name, Box::new(move || drop(reply.send(job()))));
         answer.await.unwrap_or_else(|_| Err(panicked()))

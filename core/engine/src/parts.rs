@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proximadb_model::{DiskKind, MetricKind};
-use proximadb_ports::{Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Result, SegmentStore, Telemetry, Wal, WalCodec};
+use proximadb_ports::{
+    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Result, SegmentStore, Telemetry, Wal, WalCodec,
+};
 
 use crate::settings::EngineSettings;
 

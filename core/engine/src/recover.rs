@@ -117,6 +117,8 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
         manifest: Arc::new(manifest),
     };
     let replayed = replay(&mut snapshot, open).await?;
+    // What was truncated is known to the log only while it runs.
+    open.access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
     if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
         tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
     }
@@ -165,14 +167,20 @@ fn apply_logged(snapshot: &mut Snapshot, mut batch: WriteBatch) -> Result<()> {
     snapshot.apply(batch.first, &batch.operations);
     if let Some(tag) = &batch.idempotency {
         let deleted = (batch.operations.len() - puts) as u32;
-        let write = RememberedWrite { key: tag.key.clone(), fingerprint: tag.fingerprint, sequence: batch.last(), put: puts as u32, deleted };
+        let write =
+            RememberedWrite { key: tag.key.clone(), fingerprint: tag.fingerprint, sequence: batch.last(), put: puts as u32, deleted };
         remember(snapshot, write);
     }
     Ok(())
 }
 
 /// Starts the writer of a shard.
-pub(crate) fn start(shop: Workshop, site: SiteRef, snapshot: Snapshot, trash: mpsc::UnboundedReceiver<proximadb_model::FileId>) -> Arc<Shard> {
+pub(crate) fn start(
+    shop: Workshop,
+    site: SiteRef,
+    snapshot: Snapshot,
+    trash: mpsc::UnboundedReceiver<proximadb_model::FileId>,
+) -> Arc<Shard> {
     let (writes, write_queue) = mpsc::channel(proximadb_model::limits::SHARD_QUEUE_MAX);
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
     let shard = Shard::new(snapshot.manifest.shard, site, snapshot, writes, orders);

@@ -63,14 +63,24 @@ pub(crate) struct Resolved {
     pub(crate) more: bool,
 }
 
-/// Resolves changes against the state that they will be applied to. Changes nothing.
+/// Resolves changes against the state that they will be applied to. Changes nothing. With `verbatim` each change becomes exactly
+/// one operation, also a delete of what is not there, because the log gets the bytes as they came.
 ///
 /// # Errors
 /// `Conflict` for an insert of an id that is there; `NotFound` for a patch of one that is not; `Invalid` when a patch makes
 /// metadata that is not allowed; errors of reading stored rows.
-pub(crate) async fn resolve(changes: &[CheckedChange], snapshot: &Snapshot, now: Timestamp) -> Result<Resolved> {
+pub(crate) async fn resolve(changes: &[CheckedChange], snapshot: &Snapshot, now: Timestamp, verbatim: bool) -> Result<Resolved> {
     let patched = stored_for_patches(changes, snapshot, now).await?;
-    let mut run = Resolution { snapshot, now, patched, operations: Vec::new(), last: HashMap::new(), outcome: WriteOutcome::default(), more: false };
+    let mut run = Resolution {
+        snapshot,
+        now,
+        patched,
+        operations: Vec::new(),
+        last: HashMap::new(),
+        outcome: WriteOutcome::default(),
+        more: false,
+        verbatim,
+    };
     for change in changes {
         match change {
             CheckedChange::Upsert(record) => {
@@ -79,7 +89,9 @@ pub(crate) async fn resolve(changes: &[CheckedChange], snapshot: &Snapshot, now:
             }
             CheckedChange::Insert(record) => {
                 if run.exists(&record.id) {
-                    return Err(PortError::new(Fault::Conflict, "write.insert", &record.id, "a record with this id exists").with_field("insert"));
+                    return Err(
+                        PortError::new(Fault::Conflict, "write.insert", &record.id, "a record with this id exists").with_field("insert")
+                    );
                 }
                 run.outcome.inserted += 1;
                 run.put(record.clone());
@@ -93,7 +105,8 @@ pub(crate) async fn resolve(changes: &[CheckedChange], snapshot: &Snapshot, now:
 }
 
 async fn stored_for_patches(changes: &[CheckedChange], snapshot: &Snapshot, now: Timestamp) -> Result<HashMap<RecordId, Record>> {
-    let ids: Vec<_> = changes.iter().filter_map(|c| if let CheckedChange::Patch { id, .. } = c { Some(id.clone()) } else { None }).collect();
+    let ids: Vec<_> =
+        changes.iter().filter_map(|c| if let CheckedChange::Patch { id, .. } = c { Some(id.clone()) } else { None }).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -118,6 +131,7 @@ struct Resolution<'a> {
     last: HashMap<RecordId, usize>,
     outcome: WriteOutcome,
     more: bool,
+    verbatim: bool,
 }
 
 impl Resolution<'_> {
@@ -138,7 +152,7 @@ impl Resolution<'_> {
         let staged = self.last.contains_key(id);
         if self.exists(id) {
             self.outcome.deleted += 1;
-        } else if !staged && self.snapshot.find(id.as_str()).is_none() {
+        } else if !self.verbatim && !staged && self.snapshot.find(id.as_str()).is_none() {
             return;
         }
         // An expired row is removed too, but was not there for the user.
@@ -156,12 +170,8 @@ impl Resolution<'_> {
         let spec = &self.snapshot.manifest.collection.spec;
         let merged = base.metadata.patched(metadata).and_then(|m: Metadata| spec.schema.apply(m));
         let merged = merged.map_err(|e| PortError::invalid("write.patch", e.within("patch")))?;
-        let record = Record {
-            id: id.clone(),
-            vector: vector.unwrap_or(&base.vector).clone(),
-            metadata: Arc::new(merged),
-            expires: base.expires,
-        };
+        let record =
+            Record { id: id.clone(), vector: vector.unwrap_or(&base.vector).clone(), metadata: Arc::new(merged), expires: base.expires };
         self.outcome.patched += 1;
         self.put(record);
         Ok(())

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proximadb_model::limits::{EF_MAX, K_MAX, SEARCH_BATCH_MAX, TIMEOUT_MS_MAX, WINDOW_MAX};
 use proximadb_model::{Candidate, CollectionSpec, Filter, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan};
 use proximadb_ports::{
-    Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats, SegmentExplain,
+    Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats,
+    SegmentExplain,
 };
 
 use crate::env::{CancelOnDrop, Env};
@@ -152,7 +153,8 @@ struct Answer {
 impl Job {
     fn run(self, shards: &[Arc<Snapshot>], now: Timestamp) -> Result<Answer> {
         let metric = shards.first().map(|s| Arc::clone(&s.metric));
-        let metric = metric.ok_or_else(|| PortError::new(Fault::Unavailable, "search", "the collection", "has no shard that can be reached"))?;
+        let metric =
+            metric.ok_or_else(|| PortError::new(Fault::Unavailable, "search", "the collection", "has no shard that can be reached"))?;
         let window = self.request.k + self.request.offset + usize::from(self.exclude.is_some());
         let mut top = TopK::new(window);
         let mut stats = SearchStats { rows_filtered: self.rows_filtered, ..SearchStats::default() };
@@ -192,7 +194,8 @@ impl Job {
                 self.budget.check()?;
                 let rows = block.rows();
                 stored += rows.len() as u64;
-                let holds = |row: usize| block.is_visible(row, now) && self.request.filter.as_ref().is_none_or(|f| f.matches(&rows.metadata[row]));
+                let holds =
+                    |row: usize| block.is_visible(row, now) && self.request.filter.as_ref().is_none_or(|f| f.matches(&rows.metadata[row]));
                 let rows_allowed: Vec<usize> = (0..rows.len()).filter(|row| holds(*row)).collect();
                 if rows_allowed.is_empty() {
                     continue;
@@ -220,7 +223,14 @@ impl Job {
         Ok(())
     }
 
-    fn search_segments(&self, shard: usize, snapshot: &Snapshot, window: usize, top: &mut TopK<Found>, stats: &mut SearchStats) -> Result<()> {
+    fn search_segments(
+        &self,
+        shard: usize,
+        snapshot: &Snapshot,
+        window: usize,
+        top: &mut TopK<Found>,
+        stats: &mut SearchStats,
+    ) -> Result<()> {
         let ef = self.request.ef.unwrap_or(snapshot.manifest.collection.spec.index.ef_search as usize);
         for (source, view) in snapshot.segments.iter().enumerate() {
             let allow = self.allowed.get(shard).and_then(|s| s.get(source)).and_then(Option::as_ref);
@@ -250,7 +260,15 @@ impl Job {
     }
 }
 
-fn line(shard: usize, rows: u64, allowed: u64, index: &'static str, strategy: &'static str, reason: &'static str, counters: SearchCounters) -> SegmentExplain {
+fn line(
+    shard: usize,
+    rows: u64,
+    allowed: u64,
+    index: &'static str,
+    strategy: &'static str,
+    reason: &'static str,
+    counters: SearchCounters,
+) -> SegmentExplain {
     SegmentExplain { shard: shard as u32, rows, allowed, index, strategy, reason, counters }
 }
 

@@ -175,9 +175,9 @@ pub(crate) fn flat(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection,
 
 /// A fresh segment, all rows live, searched exactly.
 pub(crate) fn fresh_view(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection, segment: Arc<Segment>) -> Result<SegmentView> {
-    let vectors = segment.resident_vectors().ok_or_else(|| {
-        PortError::new(Fault::Internal, "segment.build", segment.meta.id, "a fresh segment has lost its vectors")
-    })?;
+    let vectors = segment
+        .resident_vectors()
+        .ok_or_else(|| PortError::new(Fault::Internal, "segment.build", segment.meta.id, "a fresh segment has lost its vectors"))?;
     let index = flat(env, metric, collection, vectors)?;
     let dead = Arc::new(RowSet::none(segment.meta.rows as usize));
     Ok(SegmentView { segment, dead, index, recall_estimate: None })
@@ -233,9 +233,10 @@ async fn load_graph(
 ) -> Result<Arc<dyn VectorIndex>> {
     let sidecar = files.read_index(meta).await?;
     let spec = env.index_spec(metric, &collection.spec.index);
-    let vectors = view.segment.resident_vectors().ok_or_else(|| {
-        PortError::new(Fault::Internal, "index.load", meta.id, "the segment's vectors are not resident")
-    })?;
+    let vectors = view
+        .segment
+        .resident_vectors()
+        .ok_or_else(|| PortError::new(Fault::Internal, "index.load", meta.id, "the segment's vectors are not resident"))?;
     let (graph, checksum) = (Arc::clone(&env.graph), view.segment.meta.checksum);
     env.background("index-load", move || graph.load(&spec, vectors, checksum, sidecar)).await
 }

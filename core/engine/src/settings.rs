@@ -13,6 +13,10 @@ pub struct EngineSettings {
     pub maintenance: MaintenanceSettings,
     /// A shard without writes for so long is tidied up.
     pub quiet_after: Duration,
+    /// Bytes of a site's log from which on the shards that hold its oldest file are flushed.
+    pub wal_bytes_max: u64,
+    /// How often the logs are looked at.
+    pub wal_check_every: Duration,
     /// How long a search may take that does not say so itself.
     pub search_timeout: Duration,
     /// How long to wait before failed background work is tried again.
@@ -25,6 +29,8 @@ impl Default for EngineSettings {
             flush: FlushSettings::default(),
             maintenance: MaintenanceSettings::default(),
             quiet_after: Duration::from_secs(2),
+            wal_bytes_max: 1 << 30,
+            wal_check_every: Duration::from_secs(5),
             search_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
         }

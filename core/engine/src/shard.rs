@@ -45,7 +45,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(id: ShardId, site: SiteRef, state: Snapshot, writes: mpsc::Sender<ShardWrite>, orders: mpsc::Sender<Order>) -> Arc<Self> {
+    pub(crate) fn new(
+        id: ShardId,
+        site: SiteRef,
+        state: Snapshot,
+        writes: mpsc::Sender<ShardWrite>,
+        orders: mpsc::Sender<Order>,
+    ) -> Arc<Self> {
         Arc::new(Self { id, site, state: ArcSwap::from_pointee(state), writes, orders, trouble: Mutex::new(None) })
     }
 

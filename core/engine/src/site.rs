@@ -88,7 +88,12 @@ async fn identify(filesystem: &dyn Filesystem, entropy: &dyn Entropy) -> Result<
         Err(e) if e.fault == Fault::NotFound => {
             // A site without its marker but with shards has lost something; making it anew would hide that.
             if !filesystem.list_prefixes(layout::SHARDS).await?.is_empty() {
-                return Err(PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, "shards are here, but the site's marker is missing"));
+                return Err(PortError::new(
+                    Fault::Corrupt,
+                    "site.open",
+                    layout::SITE_MARKER,
+                    "shards are here, but the site's marker is missing",
+                ));
             }
             let marker = format!("{HEADER}{}\n", SiteId(entropy.uid()));
             match filesystem.put(layout::SITE_MARKER, Bytes::from(marker), PutMode::CreateOnly).await {

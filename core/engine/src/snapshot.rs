@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proximadb_model::{
-    FileId, IdTable, Manifest, Memtable, Operation, Record, RememberedWrite, RowSet, Sequence, SegmentMeta, Timestamp, hash_of,
+    FileId, IdTable, Manifest, Memtable, Operation, Record, RememberedWrite, RowSet, SegmentMeta, Sequence, Timestamp, hash_of,
 };
 use proximadb_ports::{Metric, SegmentReader, VectorIndex, Vectors};
 use tokio::sync::mpsc;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proximadb_model::limits::{GROUP_REQUESTS_MAX, IDEMPOTENCY_KEYS_MAX};
-use proximadb_model::{CollectionPatch, Epoch, FileId, Manifest, Memtable, RememberedWrite, Sequence, ShardState, Uid, WriteBatch, plan};
+use proximadb_model::{CollectionPatch, Epoch, FileId, Memtable, RememberedWrite, Sequence, ShardState, Uid, WriteBatch, plan};
 use proximadb_ports::{Durability, Fault, PortError, Result, WalWriter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -367,7 +367,7 @@ impl Writer {
             return self.repeat(known, tag.fingerprint, changes).map_err(Staging::Refused);
         }
         let now = self.shop.env.clock.now();
-        let resolved = resolve::resolve(&changes.changes, working, now).await.map_err(Staging::Refused)?;
+        let resolved = resolve::resolve(&changes.changes, working, now, changes.encoded.is_some()).await.map_err(Staging::Refused)?;
         let Resolved { operations, mut outcome, more } = resolved;
         outcome.durable = true;
         if operations.is_empty() {
@@ -394,13 +394,16 @@ impl Writer {
         self.next = batch.last().plus(1);
         working.apply(batch.first, &batch.operations);
         if let Some(tag) = batch.idempotency {
-            remember(working, RememberedWrite {
-                key: tag.key,
-                fingerprint: tag.fingerprint,
-                sequence: outcome.sequence,
-                put: (outcome.upserted + outcome.inserted + outcome.patched) as u32,
-                deleted: outcome.deleted as u32,
-            });
+            remember(
+                working,
+                RememberedWrite {
+                    key: tag.key,
+                    fingerprint: tag.fingerprint,
+                    sequence: outcome.sequence,
+                    put: (outcome.upserted + outcome.inserted + outcome.patched) as u32,
+                    deleted: outcome.deleted as u32,
+                },
+            );
         }
         Ok(ShardOutcome { outcome, more })
     }

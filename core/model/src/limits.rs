@@ -54,3 +54,11 @@ pub const SHARD_QUEUE_MAX: usize = 1_024;
 pub const GROUP_REQUESTS_MAX: usize = 256;
 /// Rows of a segment.
 pub const SEGMENT_ROWS_MAX: usize = 1 << 30;
+/// Bytes of one frame in a log, and so of what one shard writes atomically.
+pub const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Bytes of frames that wait for their group in one log.
+pub const LOG_QUEUE_BYTES_MAX: usize = 96 << 20;
+/// Frames that wait for their group in one log.
+pub const LOG_QUEUE_FRAMES_MAX: usize = 16_384;
+/// Bytes after which a log begins its next file.
+pub const LOG_FILE_BYTES_MAX: u64 = 1 << 30;

@@ -59,7 +59,12 @@ impl Writer {
                 // An earlier attempt of ours arrived after all; this state is newer and complete, so it takes the next number.
                 Ok(Put::Taken(by)) if self.uncertain.contains(&by) => next.number = next.number.plus(1),
                 Ok(Put::Taken(_)) => {
-                    return Err(PortError::new(Fault::Fenced, "manifest.commit", self.shard.id, "another writer has taken over this shard"));
+                    return Err(PortError::new(
+                        Fault::Fenced,
+                        "manifest.commit",
+                        self.shard.id,
+                        "another writer has taken over this shard",
+                    ));
                 }
                 Err(e) => {
                     self.uncertain.push(next.put_id);

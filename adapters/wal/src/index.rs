@@ -1,0 +1,213 @@
+//! Which batch lies where, what is damaged, and which files nobody needs. Reads and writes nothing itself.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proximadb_model::frame::{Damage, Header, Kind, Place, Scan};
+use proximadb_model::{Epoch, Sequence, ShardId};
+use proximadb_ports::{Fault, PortError, Result};
+
+/// A batch in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) place: Place,
+    /// Where the batch first stood, in whose order sequences ascend; the beginning of the log when only a copy is left.
+    written: Place,
+    pub(crate) bytes: u32,
+    pub(crate) epoch: Epoch,
+    pub(crate) first: Sequence,
+    pub(crate) last: Sequence,
+}
+
+impl Entry {
+    fn of(header: &Header) -> Self {
+        let bytes = u32::try_from(header.frame_bytes()).unwrap_or(u32::MAX);
+        Self { place: header.place, written: header.place, bytes, epoch: header.epoch, first: header.first, last: header.last() }
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.place.offset) + u64::from(self.bytes)
+    }
+}
+
+/// Something wrong in a log file that replay must not pass over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wound {
+    place: Place,
+    batch: Option<(ShardId, Sequence, Sequence)>,
+    fault: Fault,
+}
+
+/// A copy was in force when it was made, so it goes before whatever it overlaps, and nothing else changes.
+fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
+    let at = entries.partition_point(|e| e.last < copy.first);
+    let overlapping = entries.iter().skip(at).take_while(|e| e.first <= copy.last).count();
+    let same = |e: &&Entry| (e.epoch, e.first, e.last) == (copy.epoch, copy.first, copy.last);
+    let written = entries.get(at).filter(same).map_or(Place::default(), |e| e.written);
+    entries.drain(at..at + overlapping);
+    entries.insert(at, Entry { written, ..copy });
+}
+
+/// The index of a log. The entries of a shard ascend in sequence, and so do the places where they were first written.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    shards: BTreeMap<ShardId, VecDeque<Entry>>,
+    files: BTreeMap<u32, u64>,
+    wounds: Vec<Wound>,
+    /// Per file, where what is proven durable ends; only of files whose end is in doubt.
+    proven: BTreeMap<u32, u64>,
+}
+
+impl Index {
+    /// Takes what was found in a file; files come in the order of their numbers.
+    pub(crate) fn add_file(&mut self, file: u32, bytes: u64, scan: &Scan) {
+        self.files.insert(file, bytes);
+        if scan.proven < bytes {
+            self.proven.insert(file, scan.proven);
+        }
+        for header in &scan.batches {
+            self.add_batch(header);
+        }
+        self.wounds.extend(scan.damage.iter().map(|damage: &Damage| Wound {
+            place: Place { file, offset: u32::try_from(damage.bytes.start).unwrap_or(u32::MAX) },
+            batch: damage.batch,
+            fault: Fault::Corrupt,
+        }));
+    }
+
+    /// Takes a file that is there and cannot be read: any shard may have a batch in it.
+    pub(crate) fn add_unreadable(&mut self, file: u32, bytes: u64, fault: Fault) {
+        self.files.insert(file, bytes);
+        self.wounds.push(Wound { place: Place { file, offset: 0 }, batch: None, fault });
+    }
+
+    /// Takes what was appended to a file that now has this many bytes.
+    pub(crate) fn add_group(&mut self, file: u32, bytes: u64, headers: &[Header]) {
+        self.files.insert(file, bytes);
+        for header in headers.iter().filter(|h| h.kind.is_batch()) {
+            self.add_batch(header);
+        }
+    }
+
+    /// Of two batches with a sequence in common the one of the later epoch stays, and within an epoch the one further on in the
+    /// log: the other was never acknowledged, or its sequence would not have been given again.
+    fn add_batch(&mut self, header: &Header) {
+        let entry = Entry::of(header);
+        let entries = self.shards.entry(header.shard).or_default();
+        if header.kind == Kind::Copy {
+            return add_copy(entries, entry);
+        }
+        if entries.back().is_some_and(|last| last.epoch > entry.epoch) {
+            return;
+        }
+        while let Some(last) = entries.back().filter(|last| last.last >= entry.first) {
+            if last.first < entry.first {
+                // No writer gives a sequence out of the middle of a batch again; neither side can be believed.
+                self.wounds.push(Wound { place: entry.place, batch: Some((header.shard, entry.first, entry.last)), fault: Fault::Corrupt });
+                return;
+            }
+            entries.pop_back();
+        }
+        entries.push_back(entry);
+    }
+
+    /// The batches that can be read, but of which nothing proves that the next power cut leaves them, in the order of the log.
+    pub(crate) fn doubtful(&self) -> Vec<Entry> {
+        let in_doubt = |entry: &&Entry| self.proven.get(&entry.place.file).is_some_and(|proven| entry.end() > *proven);
+        let mut entries: Vec<_> = self.shards.values().flatten().filter(in_doubt).copied().collect();
+        entries.sort_unstable_by_key(|entry| entry.place);
+        entries
+    }
+
+    /// The latest epoch that wrote to a shard.
+    pub(crate) fn epoch(&self, shard: ShardId) -> Option<Epoch> {
+        self.shards.get(&shard)?.back().map(|e| e.epoch)
+    }
+
+    /// The batches with an operation after `after`, in order.
+    ///
+    /// Fails where damage may have taken one of them. A damaged place is none of the shard's when its sequences go on without a
+    /// gap from `after` to a batch that was written later: nothing is missing then.
+    pub(crate) fn replay(&self, shard: ShardId, after: Sequence) -> Result<Vec<Entry>> {
+        let entries: Vec<_> = self.shards.get(&shard).into_iter().flatten().filter(|e| e.last > after).copied().collect();
+        let mut reached = after;
+        let mut unbroken_to = None;
+        for entry in &entries {
+            if entry.first > reached.plus(1) {
+                break;
+            }
+            reached = entry.last;
+            unbroken_to = unbroken_to.max(Some(entry.written));
+        }
+        let touches = |wound: &&Wound| {
+            let concerns = wound.batch.is_none_or(|(whose, _, last)| whose == shard && last > after);
+            // A copy further on, or what took the batch's place, makes the wound harmless.
+            let replaced = |first, last| entries.iter().any(|e| (e.first, e.last) == (first, last) && e.place > wound.place);
+            let healed = wound.batch.is_some_and(|(_, first, last)| replaced(first, last));
+            concerns && !healed && unbroken_to.is_none_or(|place| place < wound.place)
+        };
+        match self.wounds.iter().find(touches) {
+            None => Ok(entries),
+            Some(wound) => {
+                let message =
+                    format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
+                Err(PortError::new(wound.fault, "wal.replay", shard, message))
+            }
+        }
+    }
+
+    /// Forgets a shard's batches up to `through`.
+    pub(crate) fn truncate(&mut self, shard: ShardId, through: Sequence) {
+        if let Some(entries) = self.shards.get_mut(&shard) {
+            while entries.front().is_some_and(|e| e.last <= through) {
+                entries.pop_front();
+            }
+            if entries.is_empty() {
+                self.shards.remove(&shard);
+            }
+        }
+        self.wounds.retain(|w| w.batch.is_none_or(|(whose, _, last)| whose != shard || last > through));
+    }
+
+    /// The files that nobody needs, oldest first; only files older than every one that is needed are among them, so that what a
+    /// later batch replaced never outlives it. A file with damage of which nobody knows whose it was is needed for ever.
+    pub(crate) fn unneeded(&self, active: Option<u32>) -> Vec<u32> {
+        let of_shards = self.shards.values().flatten().map(|e| e.place.file);
+        let needed = of_shards.chain(self.wounds.iter().map(|w| w.place.file)).chain(active).min().unwrap_or(u32::MAX);
+        self.files.range(..needed).map(|(file, _)| *file).collect()
+    }
+
+    pub(crate) fn forget_file(&mut self, file: u32) {
+        self.files.remove(&file);
+    }
+
+    /// The shards that need the oldest file, with the file's bytes.
+    pub(crate) fn oldest_holders(&self) -> Option<(u64, Vec<ShardId>)> {
+        let (oldest, bytes) = self.files.first_key_value()?;
+        let holders = self.shards.iter().filter(|(_, entries)| entries.iter().any(|e| e.place.file == *oldest));
+        Some((*bytes, holders.map(|(shard, _)| *shard).collect()))
+    }
+
+    pub(crate) fn oldest_file(&self) -> Option<u32> {
+        self.files.keys().next().copied()
+    }
+
+    pub(crate) fn last_file(&self) -> Option<u32> {
+        self.files.keys().next_back().copied()
+    }
+
+    /// Shards with the last sequence that the log holds, or held before it was damaged.
+    pub(crate) fn shards(&self) -> Vec<(ShardId, Sequence)> {
+        let mut last: BTreeMap<ShardId, Sequence> = BTreeMap::new();
+        let whole = self.shards.iter().filter_map(|(shard, entries)| entries.back().map(|e| (*shard, e.last)));
+        for (shard, sequence) in whole.chain(self.wounds.iter().filter_map(|w| w.batch.map(|(shard, _, last)| (shard, last)))) {
+            let known = last.entry(shard).or_default();
+            *known = sequence.max(*known);
+        }
+        last.into_iter().collect()
+    }
+
+    /// Number of files and their bytes.
+    pub(crate) fn size(&self) -> (u32, u64) {
+        (u32::try_from(self.files.len()).unwrap_or(u32::MAX), self.files.values().sum())
+    }
+}

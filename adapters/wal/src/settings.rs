@@ -1,0 +1,19 @@
+//! How large a log file grows and how long a log waits.
+
+use std::time::Duration;
+
+/// Settings of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalSettings {
+    /// Bytes after which the next group goes to a new file; at most [`proximadb_model::limits::LOG_FILE_BYTES_MAX`] counts.
+    /// A log of objects makes one object a group and does not ask.
+    pub file_bytes_max: u64,
+    /// How long a log is idle before it writes down how far it is durable, and how long a batch that nobody syncs waits at most.
+    pub idle: Duration,
+}
+
+impl Default for WalSettings {
+    fn default() -> Self {
+        Self { file_bytes_max: 64 << 20, idle: Duration::from_millis(10) }
+    }
+}

@@ -1,0 +1,83 @@
+//! The whole of the settings as plain data with its defaults. Knows neither files nor variables, and reads none.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::ServerSettings;
+use crate::storage::StorageSettings;
+
+/// Every setting of a server; what [`Settings::load`] gives is checked, and what is not set has its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Folder of everything when neither log nor storage paths are set; relative to the working directory.
+    pub data_dir: PathBuf,
+    /// What it listens on, and how it stops.
+    pub server: ServerSettings,
+    /// Where and how data is kept.
+    pub storage: StorageSettings,
+    /// The threads that compute.
+    pub compute: ComputeSettings,
+    /// Searches that do not say otherwise.
+    pub search: SearchSettings,
+    /// What is logged.
+    pub log: LogSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            server: ServerSettings::default(),
+            storage: StorageSettings::default(),
+            compute: ComputeSettings::default(),
+            search: SearchSettings::default(),
+            log: LogSettings::default(),
+        }
+    }
+}
+
+/// The pool on which distances are computed and indexes are built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComputeSettings {
+    /// Threads; 0 means one for each core.
+    pub threads: u32,
+}
+
+/// Defaults of searches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSettings {
+    /// Milliseconds that a search may take when the request does not say.
+    pub timeout_ms: u64,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self { timeout_ms: 30_000 }
+    }
+}
+
+impl SearchSettings {
+    /// The timeout as a duration.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// What goes to the log of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// Levels by target, in the syntax of `tracing_subscriber::EnvFilter`: `info`, or `info,proximadb_wal=debug`.
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { filter: "info".to_owned() }
+    }
+}

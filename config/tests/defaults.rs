@@ -1,0 +1,137 @@
+//! `default.toml` is the defaults, with a word on each; `UPDATE_GOLDEN=1` writes it anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use figment::value::Value;
+use proximadb_config::Settings;
+
+/// Every setting with a default, in the order of the file.
+const SETTINGS: [(&str, &str); 17] = [
+    ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
+    ("server.rest_listen", "Address of REST; port 0 takes a free one."),
+    ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
+    ("server.reflection", "Whether gRPC describes itself to tools such as grpcurl."),
+    ("server.drain_seconds", "Seconds that requests under way get to finish when the server is told to stop."),
+    (
+        "server.allow_unauthenticated_network",
+        "The server does not ask who is there, so it refuses to listen beyond loopback. With true, everybody who can reach it\n\
+         may read, change and delete everything.",
+    ),
+    (
+        "storage.wal_config.wal_urls",
+        "One log for each site: a path, file:///…, s3://bucket/…, adls://account/container/…, gcs://bucket/…\n\
+         A log goes with the base path of the same folder. Empty: beside each base path.",
+    ),
+    (
+        "storage.wal_config.distribution_strategy",
+        "Which site a new shard gets: RoundRobin, Hash (or HashBased), LoadBalanced, PerformanceBased or Manual.",
+    ),
+    ("storage.wal_config.manual", "With Manual, the instance_id for each collection by name: { documents = 1 }."),
+    (
+        "storage.wal_config.collection_affinity",
+        "A shard's log, segments and indexes stay together; they always do, so that false is refused.",
+    ),
+    ("storage.wal_config.codec", "Payload of the log: Avro, which other programs can read, or Bincode. A log may mix both."),
+    ("storage.wal_config.file_bytes_max", "Bytes after which a log starts its next file."),
+    ("storage.wal_config.memory_flush_size_bytes", "Bytes that a shard holds in memory before it writes a segment."),
+    ("storage.segment.compression_level", "Level of zstd, 1 (fast) to 22 (small)."),
+    ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
+    ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
+    ("log.filter", "Levels by target: \"info\", or \"info,proximadb_wal=debug\"."),
+];
+
+/// What has no default, as comments; a test takes the comment signs away and loads it.
+const EXAMPLES: &str = r#"
+# One entry for each disk or bucket; without any, storage lies beside each log.
+# [[storage.storage_layout.base_paths]]
+# base_dir = "/data/disk1/storage"
+# instance_id = 1                                   # for Manual; the lowest free number by default
+# disk_type = { NvmeSsd = { max_iops = 100000 } }   # or "SataSsd" (default), "Hdd", { NetworkStorage = { latency_ms = 5 } }
+# weight = 1.0                                      # share of new shards relative to the others
+# tags = ["rack-1"]                                 # words for placement plugins
+# capacity_bytes = 1000000000000                    # all there is by default
+
+# Credentials and endpoints of buckets, in the words of the object_store crate; adls and gcs likewise. Better kept in variables:
+# PROXIMADB_STORAGE__OBJECT_STORE__S3__SECRET_ACCESS_KEY
+# [storage.object_store.s3]
+# region = "eu-central-1"
+# endpoint = "http://127.0.0.1:9000"
+# allow_http = true
+"#;
+
+fn defaults() -> Value {
+    Value::serialize(Settings::default()).expect("plain data")
+}
+
+fn toml_of(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, number) => number.to_u128().expect("no default is negative or a fraction").to_string(),
+        Value::Array(_, items) => format!("[{}]", items.iter().map(toml_of).collect::<Vec<_>>().join(", ")),
+        Value::Dict(_, table) if table.is_empty() => "{}".to_owned(),
+        other => panic!("{other:?} is not a setting"),
+    }
+}
+
+fn render() -> String {
+    let mut text =
+        String::from("# Every setting with its default. A file holds only what is to differ; PROXIMADB_ variables go before the file:\n");
+    text.push_str("# PROXIMADB_SERVER__REST_LISTEN=127.0.0.1:6678 sets server.rest_listen.\n");
+    let mut open = "";
+    for (key, comment) in SETTINGS {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        if table != open {
+            write!(text, "\n[{table}]").expect("memory");
+            open = table;
+        }
+        let comment = comment.replace('\n', "\n# ");
+        let value = defaults().find(key).unwrap_or_else(|| panic!("{key} is no setting"));
+        write!(text, "\n# {comment}\n{name} = {}\n", toml_of(&value)).expect("memory");
+    }
+    text + EXAMPLES
+}
+
+fn leaves(parent: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value.as_dict().filter(|table| !table.is_empty()) {
+        Some(table) => table.iter().for_each(|(name, inner)| leaves(&format!("{parent}.{name}"), inner, found)),
+        None => {
+            found.insert(parent.trim_start_matches('.').to_owned());
+        }
+    }
+}
+
+#[test]
+fn default_toml_is_the_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("default.toml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, render()).expect("writable");
+    }
+    let committed = std::fs::read_to_string(&path).expect("default.toml is committed");
+    assert_eq!(committed, render(), "default.toml is old; UPDATE_GOLDEN=1 cargo test -p proximadb-config --test defaults");
+    assert_eq!(Settings::load(Some(&path), []).expect("loads"), Settings::default());
+}
+
+#[test]
+fn default_toml_knows_every_setting() {
+    let mut all = BTreeSet::new();
+    leaves("", &defaults(), &mut all);
+    all.retain(|key| !key.starts_with("storage.object_store.") && key != "storage.storage_layout.base_paths");
+    assert_eq!(all, SETTINGS.iter().map(|(key, _)| (*key).to_owned()).collect());
+}
+
+#[test]
+fn the_examples_in_default_toml_load() {
+    let lines = EXAMPLES.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.starts_with('[') || line.contains(" = "));
+    let settings = Settings::parse(&lines.collect::<Vec<_>>().join("\n"), "examples", []).expect("loads");
+    assert_eq!(settings.storage.storage_layout.base_paths.len(), 1);
+    let options: Vec<_> = settings.storage.object_store.s3.iter().collect();
+    assert_eq!(options, [("allow_http", "true"), ("endpoint", "http://127.0.0.1:9000"), ("region", "eu-central-1")]);
+}
+
+#[test]
+fn no_file_and_no_variables_are_the_defaults() {
+    assert_eq!(Settings::load(None, []).expect("loads"), Settings::default());
+}

@@ -1,0 +1,127 @@
+//! A write on its way to the shards: decoded where it came encoded, checked, split by shard, answered as one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use proximadb_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use proximadb_model::{CollectionRef, EncodedOperations, IdempotencyTag, Invalid, Operation, plan};
+use proximadb_ports::{Change, Durability, Fault, NewRecord, PortError, Result, WriteOutcome, WriteRequest};
+
+use super::Engine;
+use crate::fingerprint::fingerprint;
+use crate::resolve::{self, CheckedChange, ShardChanges};
+use crate::shard::{Shard, ShardOutcome};
+use crate::snapshot::Snapshot;
+
+impl Engine {
+    pub(super) async fn write_changes(&self, collection: &CollectionRef, mut request: WriteRequest) -> Result<WriteOutcome> {
+        let found = self.catalog.find(collection)?;
+        let invalid = |e: Invalid| PortError::invalid("write", e);
+        let idempotency = tag(&request).map_err(invalid)?;
+        if let Some(encoded) = &request.encoded {
+            if !request.changes.is_empty() {
+                return Err(invalid(Invalid::new("avro", "encoded operations and others cannot be in one request")));
+            }
+            request.changes = self.decode(encoded)?;
+        }
+        plan::check_request_size(request.changes.len()).map_err(invalid)?;
+        let shards = found.all()?;
+        let parts = split(&shards, request.changes).map_err(invalid)?;
+        // The bytes as they came fit a shard's log only where they are all that shard's.
+        let encoded = request.encoded.filter(|_| parts.len() == 1);
+        let writes = parts.into_iter().map(|(index, changes)| {
+            let part = ShardChanges { changes, idempotency: idempotency.clone(), encoded: encoded.clone() };
+            write_part(&shards[index], part, request.durability)
+        });
+        let mut total = WriteOutcome { durable: true, ..WriteOutcome::default() };
+        for outcome in join_all(writes).await {
+            add(&mut total, &outcome?);
+        }
+        Ok(total)
+    }
+
+    /// Reads operations that came encoded, as the changes that they are.
+    fn decode(&self, encoded: &EncodedOperations) -> Result<Vec<Change>> {
+        let codec = self.env.codecs.iter().find(|c| c.id() == encoded.codec);
+        let codec = codec.ok_or_else(|| PortError::invalid("write", Invalid::new("avro", "this encoding is not known")))?;
+        let operations = codec.decode(&encoded.payload).map_err(|e| {
+            // What is corrupt in a log is merely wrong in a request.
+            PortError::new(Fault::Invalid, "write", "avro", e.message.clone()).with_field("avro").with_source(e)
+        })?;
+        let change = |operation| match operation {
+            Operation::Put(record) => Change::Upsert(NewRecord {
+                id: record.id,
+                vector: record.vector.into_vec(),
+                metadata: Arc::unwrap_or_clone(record.metadata),
+                expires: record.expires,
+            }),
+            Operation::Delete(id) => Change::Delete(id),
+        };
+        Ok(operations.into_iter().map(change).collect())
+    }
+}
+
+/// Writes the part of one shard. A large delete by filter goes in steps, each atomic.
+async fn write_part(shard: &Shard, part: ShardChanges, durability: Durability) -> Result<WriteOutcome> {
+    let filters: Vec<_> =
+        part.changes.iter().filter_map(|c| if let CheckedChange::DeleteWhere(f) = c { Some(f.clone()) } else { None }).collect();
+    let ShardOutcome { outcome: mut total, mut more } = shard.write(part, durability).await?;
+    while more {
+        let changes = filters.iter().cloned().map(CheckedChange::DeleteWhere).collect();
+        let step = shard.write(ShardChanges { changes, idempotency: None, encoded: None }, durability).await?;
+        add(&mut total, &step.outcome);
+        more = step.more;
+    }
+    Ok(total)
+}
+
+fn tag(request: &WriteRequest) -> std::result::Result<Option<IdempotencyTag>, Invalid> {
+    let Some(key) = &request.idempotency_key else { return Ok(None) };
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX || key.chars().any(char::is_control) {
+        return Err(Invalid::new("idempotency_key", format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes without control characters")));
+    }
+    if request.durability == Durability::Async {
+        return Err(Invalid::new("idempotency_key", "needs a durable write"));
+    }
+    Ok(Some(IdempotencyTag { key: key.clone(), fingerprint: fingerprint(request) }))
+}
+
+/// Checks each change and gives it to the shard of its record; a delete by filter goes to all.
+fn split(shards: &[Arc<Shard>], changes: Vec<Change>) -> std::result::Result<BTreeMap<usize, Vec<CheckedChange>>, Invalid> {
+    let count = shards.len() as u32;
+    let first: Arc<Snapshot> = shards.first().map(|s| s.snapshot()).ok_or_else(|| Invalid::new("collection", "has no shard"))?;
+    let mut parts: BTreeMap<usize, Vec<CheckedChange>> = BTreeMap::new();
+    let mut places: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for change in changes {
+        let (kind, shard) = match &change {
+            Change::Upsert(r) => ("upsert", Some(plan::shard_of(r.id.as_str(), count))),
+            Change::Insert(r) => ("insert", Some(plan::shard_of(r.id.as_str(), count))),
+            Change::Patch { id, .. } => ("patch", Some(plan::shard_of(id.as_str(), count))),
+            Change::Delete(id) => ("delete", Some(plan::shard_of(id.as_str(), count))),
+            Change::DeleteWhere(_) => ("delete_where", None),
+        };
+        let place = places.entry(kind).or_default();
+        let within = if kind == "delete_where" { kind.to_owned() } else { format!("{kind}[{place}]") };
+        *place += 1;
+        let checked = resolve::check(change, &first).map_err(|e| e.within(&within))?;
+        match (shard, checked) {
+            (Some(shard), checked) => parts.entry(shard as usize).or_default().push(checked),
+            (None, CheckedChange::DeleteWhere(filter)) => {
+                (0..shards.len()).for_each(|s| parts.entry(s).or_default().push(CheckedChange::DeleteWhere(filter.clone())));
+            }
+            (None, _) => {}
+        }
+    }
+    Ok(parts)
+}
+
+fn add(total: &mut WriteOutcome, part: &WriteOutcome) {
+    total.upserted += part.upserted;
+    total.inserted += part.inserted;
+    total.patched += part.patched;
+    total.deleted += part.deleted;
+    total.durable &= part.durable;
+    total.sequence = total.sequence.max(part.sequence);
+    total.replayed |= part.replayed;
+}

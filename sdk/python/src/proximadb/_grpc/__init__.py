@@ -1,0 +1,1 @@
+"""gRPC: messages, typed filters and status details."""

@@ -1,0 +1,1 @@
+"""REST: routes, JSON bodies and problem documents."""

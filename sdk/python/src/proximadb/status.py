@@ -1,0 +1,90 @@
+"""How the server is: its health, its sites, where shards lie, and how a collection is indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStatus:
+    """One segment of a collection. `dead` counts rows deleted or replaced since it was written."""
+
+    shard: int = 0
+    id: str = ""
+    rows: int = 0
+    dead: int = 0
+    index: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """How a collection is indexed at this moment.
+
+    `status` is "ready" or "building", `kind` "flat", "graph", "mixed" or "none". `unindexed_rows` are scanned exactly until
+    they are indexed. `recall_estimate` is recall@10 against exact search, None until a graph has been sampled.
+    """
+
+    status: str
+    kind: str
+    indexed_rows: int = 0
+    unindexed_rows: int = 0
+    memtable_rows: int = 0
+    recall_estimate: float | None = None
+    resident_bytes: int = 0
+    segments: tuple[SegmentStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was found on a site at start, and how long that took."""
+
+    shards: int = 0
+    segments: int = 0
+    rows: int = 0
+    replayed: int = 0
+    millis: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A disk or bucket. `id` is None while it cannot be read; `state` is "ok" or what is wrong.
+
+    `sync_micros` is the mean time to make a group of writes durable; `free_bytes` and `total_bytes` are None where unknown.
+    """
+
+    id: str | None = None
+    instance: int = 0
+    location: str = ""
+    kind: str = ""
+    state: str = ""
+    shards: int = 0
+    stored_bytes: int = 0
+    wal_bytes: int = 0
+    sync_micros: int = 0
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+    recovered: Recovered = Recovered()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which site a shard lies on. `collection` and `site` are uuids, `name` is the collection's name."""
+
+    collection: str
+    name: str
+    shard: int
+    site: str
+    stored_bytes: int = 0
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether all is well. `status` is "ok", "degraded" (something is wrong, the rest is served) or "unavailable"."""
+
+    status: str
+    ready: bool
+    version: str = ""
+    problems: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()

@@ -1,0 +1,1 @@
+"""Generated from proto/proximadb/v1 by scripts/generate.py."""

@@ -1,0 +1,165 @@
+//! `proximadb-server`: reads the settings, puts the adapters together, serves until it is told to stop.
+
+mod arguments;
+mod clock;
+mod executor;
+mod registry;
+mod sample;
+mod telemetry;
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use clap::Parser;
+use proximadb_config::Settings;
+use proximadb_engine::Engine;
+use proximadb_grpc::GrpcSettings;
+use proximadb_ports::{Clock, Database, Entropy};
+use proximadb_rest::RestSettings;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::clock::{SystemClock, SystemEntropy};
+use crate::executor::ServerExecutor;
+use crate::registry::Surroundings;
+use crate::telemetry::PrometheusTelemetry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(c) = cause {
+                line = format!("{line}: {c}");
+                cause = c.source();
+            }
+            // Standard error may be closed; there is nobody else to tell.
+            let _ = writeln!(std::io::stderr(), "proximadb-server: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let mut settings = Settings::load(arguments.config.as_deref(), std::env::vars_os())?;
+    if let Some(data_dir) = &arguments.data_dir {
+        settings.data_dir.clone_from(data_dir);
+    }
+    let cwd = std::env::current_dir()?;
+    let sites = settings.sites(&cwd)?;
+    if arguments.check_config {
+        say(&format!("the settings are valid; they describe {} site(s):", sites.len()));
+        for site in sites {
+            say(&format!("  {}: storage {}, log {}", site.instance, site.storage_url, site.wal_url));
+        }
+        return Ok(());
+    }
+    let filter = EnvFilter::try_new(&settings.log.filter)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(settings, &cwd, arguments.sample))
+}
+
+async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), Box<dyn Error>> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = if settings.compute.threads == 0 { cores } else { settings.compute.threads as usize };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let around = Surroundings {
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        executor: ServerExecutor::start(Handle::current(), threads)?,
+        telemetry: Arc::new(PrometheusTelemetry::new()?),
+    };
+    if settings.storage.wal_config.wal_urls.is_empty() && settings.storage.storage_layout.base_paths.is_empty() {
+        std::fs::create_dir_all(cwd.join(&settings.data_dir))?;
+    }
+    say(&format!("proximadb-server {}", env!("CARGO_PKG_VERSION")));
+    // The addresses first: a second server on the same machine should fail before it looks at any disk.
+    let rest = listen(settings.server.rest_listen).await?;
+    let grpc = listen(settings.server.grpc_listen).await?;
+    let (parts, locks) = registry::parts(&settings, cwd, around).await?;
+    let engine = Engine::open(parts).await;
+    report(&*engine).await;
+    let database: Arc<dyn Database> = Arc::clone(&engine) as Arc<dyn Database>;
+    if !database.health().await.ready {
+        return Err("no site can be used; see above".into());
+    }
+    say(&format!("REST on http://{}, gRPC on {}", rest.local_addr()?, grpc.local_addr()?));
+    let (stop, stopping) = watch::channel(false);
+    let stopped = |mut stopping: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is a reason to stop too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let rest_settings = RestSettings {
+        request_id_prefix: format!("{:08x}", entropy.bits() as u32),
+        drain: settings.server.drain(),
+        ..RestSettings::default()
+    };
+    let grpc_settings = GrpcSettings {
+        request_id_prefix: rest_settings.request_id_prefix.clone(),
+        reflection: settings.server.reflection,
+        drain: settings.server.drain(),
+        ..GrpcSettings::default()
+    };
+    let rest = tokio::spawn(proximadb_rest::serve(rest, Arc::clone(&database), rest_settings, stopped(stopping.clone())));
+    let grpc = tokio::spawn(proximadb_grpc::serve(grpc, Arc::clone(&database), grpc_settings, stopped(stopping)));
+    if with_sample {
+        sample::load(&*database, settings.server.rest_listen).await?;
+    }
+    until_told().await?;
+    say("stopping: requests under way may finish");
+    stop.send_replace(true);
+    rest.await??;
+    grpc.await??;
+    engine.shut_down().await;
+    drop(locks);
+    say("stopped");
+    Ok(())
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {
+    TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}").into())
+}
+
+async fn report(database: &dyn Database) {
+    for site in database.sites().await {
+        let found = site.recovered;
+        let what = format!(
+            "{} shards, {} segments, {} rows, {} operations from the log, in {} ms",
+            found.shards, found.segments, found.rows, found.replayed, found.millis
+        );
+        say(&format!("site {} {}: {}", site.instance, site.location, if site.state == "ok" { what } else { site.state }));
+    }
+    for problem in database.health().await.problems {
+        say(&format!("problem: {problem}"));
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn until_told() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        told = tokio::signal::ctrl_c() => told,
+    }
+}
+
+/// A line for whoever started the server.
+pub(crate) fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is no reason to stop serving.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

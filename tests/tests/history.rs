@@ -1,0 +1,34 @@
+//! Random histories with crashes over the real engine, log, segments and indexes on simulated disks, beside a plain map.
+
+mod world;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use proximadb_ports::WalCodec;
+use proximadb_ports::conformance::database::{Step, check_history, histories};
+use proximadb_wal::{AvroCodec, BincodeCodec};
+use world::{World, small_settings};
+
+fn play(seed: u64, sites: u64, shards: u32, codec: Arc<dyn WalCodec>, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(seed, sites, codec, small_settings()).await;
+        check_history(&mut world, shards, steps).await;
+    });
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 64, max_shrink_iters: 400, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn one_shard_behaves_like_a_map(seed in any::<u64>(), steps in histories(40)) {
+        play(seed, 1, 1, Arc::new(BincodeCodec), steps);
+    }
+
+    #[test]
+    fn shards_on_two_sites_behave_like_a_map(seed in any::<u64>(), steps in histories(40)) {
+        play(seed, 2, 3, Arc::new(AvroCodec), steps);
+    }
+}
