@@ -14,7 +14,8 @@ use serde::ser::{Serialize, Serializer};
 /// Characters of the longest vector in base64.
 const BASE64_BYTES_MAX: usize = (DIMENSION_MAX * 4).div_ceil(3) * 4;
 
-/// Components as they came, rounded once to f32; finite when they came as numbers.
+/// Components as f32; finite when they came as numbers. A number is read as f64, as JSON's usually are, and cast: the same f32
+/// that a client gets that casts before it sends.
 #[derive(Debug)]
 pub(crate) struct Components(pub(crate) Vec<f32>);
 
@@ -35,7 +36,7 @@ impl<'de> Visitor<'de> for ComponentsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<f32>, A::Error> {
         let mut components = Vec::new();
-        while let Some(component) = elements.next_element::<f32>()? {
+        while let Some(Component(component)) = elements.next_element()? {
             if components.len() == DIMENSION_MAX {
                 return Err(A::Error::custom(format_args!("has more than {DIMENSION_MAX} components")));
             }
@@ -54,6 +55,37 @@ impl<'de> Visitor<'de> for ComponentsVisitor {
             return Err(E::custom(format_args!("decodes to {} bytes, not to a multiple of 4", bytes.len())));
         }
         Ok(components.iter().map(|c| f32::from_le_bytes(*c)).collect())
+    }
+}
+
+struct Component(f32);
+
+struct ComponentVisitor;
+
+impl<'de> Deserialize<'de> for Component {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(ComponentVisitor).map(Component)
+    }
+}
+
+impl Visitor<'_> for ComponentVisitor {
+    type Value = f32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<f32, E> {
+        let component = number as f32;
+        if component.is_finite() { Ok(component) } else { Err(E::custom("must be a finite 32-bit number")) }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<f32, E> {
+        Ok(number as f32)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<f32, E> {
+        Ok(number as f32)
     }
 }
 
