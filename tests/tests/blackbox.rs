@@ -112,7 +112,9 @@ fn bad_input_is_refused_by_field_over_grpc_and_changes_nothing() {
     let (_folder, server, _) = with_documents();
     block_on(async {
         let mut client = grpc(&server).await;
-        let packed = |v: &[f32]| v1::Vector { components: Some(v1::vector::Components::Packed(v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>().into())) };
+        let packed = |v: &[f32]| v1::Vector {
+            components: Some(v1::vector::Components::Packed(v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>().into())),
+        };
         let upsert = |id: &str, v: &[f32]| v1::WriteRequest {
             collection: "documents".to_owned(),
             upsert: vec![v1::Record { id: id.to_owned(), vector: Some(packed(v)), metadata: Default::default(), expires: None }],
@@ -129,7 +131,11 @@ fn bad_input_is_refused_by_field_over_grpc_and_changes_nothing() {
         }
         let near = |k| v1::SearchRequest {
             collection: "documents".to_owned(),
-            query: Some(v1::SearchQuery { near: Some(v1::search_query::Near::Vector(packed(&[1.0, 2.0, 3.0]))), k: Some(k), ..Default::default() }),
+            query: Some(v1::SearchQuery {
+                near: Some(v1::search_query::Near::Vector(packed(&[1.0, 2.0, 3.0]))),
+                k: Some(k),
+                ..Default::default()
+            }),
         };
         for k in [0, 1 << 63] {
             let refused = client.search(near(k)).await.expect_err("k");
@@ -155,7 +161,12 @@ fn both_protocols_give_the_same_ids_and_scores() {
         let request = v1::SearchRequest { collection: "documents".to_owned(), query: Some(query) };
         grpc(&server).await.search(request).await.expect("searched").into_inner()
     });
-    let rest: Vec<(String, f32)> = over_rest["hits"].as_array().expect("hits").iter().map(|h| (h["id"].as_str().expect("id").to_owned(), h["score"].as_f64().expect("score") as f32)).collect();
+    let rest: Vec<(String, f32)> = over_rest["hits"]
+        .as_array()
+        .expect("hits")
+        .iter()
+        .map(|h| (h["id"].as_str().expect("id").to_owned(), h["score"].as_f64().expect("score") as f32))
+        .collect();
     let grpc: Vec<(String, f32)> = over_grpc.hits.iter().map(|h| (h.id.clone(), h.score)).collect();
     assert_eq!(rest.len(), 7);
     assert_eq!(rest, grpc);
@@ -196,7 +207,11 @@ fn a_restart_without_writes_changes_no_file() {
 fn everything_survives_a_flush_and_a_restart() {
     let (folder, server, _) = with_documents();
     assert_eq!(server.call("POST", "/v1/collections/documents/flush", &json!({})).0, 200);
-    server.call("POST", "/v1/collections/documents/records", &json!({"delete": ["doc_3"], "patch": [{"id": "doc_4", "metadata": {"year": 1999}}]}));
+    server.call(
+        "POST",
+        "/v1/collections/documents/records",
+        &json!({"delete": ["doc_3"], "patch": [{"id": "doc_4", "metadata": {"year": 1999}}]}),
+    );
     server.kill();
     let server = Server::start(folder.path(), &[]);
     let (_, found) = server.call("POST", "/v1/collections/documents/records/get", &json!({"ids": ["doc_3", "doc_4", "doc_5"]}));
@@ -225,5 +240,7 @@ fn health_and_metrics_answer() {
     assert!(metrics.as_str().is_some_and(|m| m.contains("proximadb_records_written_total 20")), "{metrics}");
     let (status, openapi) = server.call("GET", "/openapi.json", &Value::Null);
     assert_eq!(status, 200);
-    assert!(openapi["paths"]["/v1/collections/{collection}/search"].is_object() || openapi["paths"].as_object().is_some_and(|p| p.len() > 10));
+    assert!(
+        openapi["paths"]["/v1/collections/{collection}/search"].is_object() || openapi["paths"].as_object().is_some_and(|p| p.len() > 10)
+    );
 }

@@ -55,7 +55,8 @@ fn twenty_kills_lose_duplicate_and_revive_nothing() {
                 loop {
                     version += 1;
                     let ids: Vec<u64> = (0..25).map(|i| (version * 7 + i * 13) % 600).collect();
-                    let upsert: Vec<_> = ids.iter().map(|id| json!({"id": id, "vector": vector(*id, version), "metadata": {"version": version}})).collect();
+                    let upsert: Vec<_> =
+                        ids.iter().map(|id| json!({"id": id, "vector": vector(*id, version), "metadata": {"version": version}})).collect();
                     ids.iter().for_each(|id| known.entry(*id).or_default().unknown.push(version));
                     match server.try_call("POST", "/v1/collections/points/records", &json!({"upsert": upsert})) {
                         Ok((200, answer)) if answer["durable"] == json!(true) => {

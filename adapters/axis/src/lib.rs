@@ -1,1 +1,19 @@
-//! 
+//! AXIS: the vector indexes of one segment, exact and graph, and the built-in metrics they order by. Refuses to know segments'
+//! files, collections, requests and the engine: it sees rows of f32, bitmaps and bytes.
+
+mod aligned;
+mod beam;
+mod builder;
+mod builtin;
+mod codes;
+mod flat;
+mod graph;
+mod layers;
+mod scan;
+mod scratch;
+mod select;
+mod sidecar;
+
+pub use builtin::{BuiltinMetric, BuiltinScorer};
+pub use flat::{FlatFactory, FlatIndex};
+pub use graph::{GraphFactory, GraphIndex};

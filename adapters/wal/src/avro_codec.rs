@@ -57,7 +57,7 @@ impl WalCodec for AvroCodec {
 }
 
 fn put_record(record: &Record, metadata: &[u8], out: &mut BytesMut) {
-    let vector_bytes = record.vector.as_slice().len() * size_of::<f32>();
+    let vector_bytes = size_of_val(record.vector.as_slice());
     out.reserve(vector_bytes + metadata.len() + record.id.as_str().len() + 32);
     put_long(PUT, out);
     put_bytes(record.id.as_str().as_bytes(), out);

@@ -113,7 +113,7 @@ impl<'a> Twin<'a> {
         match operation {
             Operation::Delete(id) => Self::Delete { id: id.as_str() },
             Operation::Put(record) => {
-                let mut vector = Vec::with_capacity(record.vector.as_slice().len() * size_of::<f32>());
+                let mut vector = Vec::with_capacity(size_of_val(record.vector.as_slice()));
                 vector_bytes::put(&record.vector, &mut vector);
                 let mut metadata = Vec::new();
                 flatten_fields(record.metadata.fields(), &mut metadata);

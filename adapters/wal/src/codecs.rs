@@ -20,6 +20,10 @@ impl Codecs {
         Self { writes, reads }
     }
 
+    pub(crate) fn knows(&self, id: CodecId) -> bool {
+        self.reads.iter().any(|c| c.id() == id)
+    }
+
     pub(crate) fn encode(&self, batch: &WriteBatch) -> Result<(CodecId, Bytes)> {
         if let Some(encoded) = &batch.encoded {
             return Ok((encoded.codec, encoded.payload.clone()));
@@ -31,7 +35,8 @@ impl Codecs {
 
     pub(crate) fn decode(&self, id: CodecId, payload: &[u8]) -> Result<Vec<Operation>> {
         let codec = self.reads.iter().find(|c| c.id() == id);
-        let codec = codec.ok_or_else(|| PortError::new(Fault::Corrupt, "wal.decode", format!("codec {}", id.0), "this version does not know it"))?;
+        let codec = codec
+            .ok_or_else(|| PortError::new(Fault::Corrupt, "wal.decode", format!("codec {}", id.0), "this version does not know it"))?;
         codec.decode(payload)
     }
 }

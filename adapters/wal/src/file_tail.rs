@@ -35,7 +35,10 @@ impl FileTail {
         if let Some(open) = self.open.take().filter(|open| u64::from(open.end.offset) < self.file_bytes_max) {
             return Ok(open);
         }
-        let next = self.last.checked_add(1).ok_or_else(|| PortError::new(Fault::Exhausted, "wal.append", "the log", "has no file numbers left"))?;
+        let next = self
+            .last
+            .checked_add(1)
+            .ok_or_else(|| PortError::new(Fault::Exhausted, "wal.append", "the log", "has no file numbers left"))?;
         self.last = next;
         let file = self.disk.create(&file_name(next)).await?;
         Ok(OpenFile { file, log: LogId(self.entropy.bits()), end: Place { file: next, offset: 0 } })

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proximadb_model::frame::Frame;
+use proximadb_model::frame::{Frame, Header, Kind};
 use proximadb_model::limits::LOG_FILE_BYTES_MAX;
 use proximadb_model::{Epoch, Sequence, ShardId};
-use proximadb_ports::{BatchStream, Clock, Disk, Entropy, Executor, Fault, PortError, Result, Wal, WalCodec, WalHolders, WalStats, WalWriter};
+use proximadb_ports::{
+    BatchStream, Clock, Disk, Entropy, Executor, Fault, PortError, Result, Wal, WalCodec, WalHolders, WalStats, WalWriter,
+};
 
 use crate::file_tail::FileTail;
 use crate::index::{Entry, Index};
@@ -74,7 +76,11 @@ async fn pending(medium: &Medium, entries: &[Entry]) -> Result<Vec<Pending>> {
         let bytes = medium.read_at(entry.place.file, u64::from(entry.place.offset), u64::from(entry.bytes)).await?;
         let changed = || PortError::new(Fault::Corrupt, "wal.open", entry.place.file, "the log changed while it was read");
         let frame = Frame::decode(&bytes).map_err(|bad| changed().with_source(bad))?;
-        all.push(Pending { header: frame.header, key: frame.key.to_owned(), payload: bytes.slice_ref(frame.payload) });
+        all.push(Pending {
+            header: Header { kind: Kind::Copy, ..frame.header },
+            key: frame.key.to_owned(),
+            payload: bytes.slice_ref(frame.payload),
+        });
     }
     Ok(all)
 }

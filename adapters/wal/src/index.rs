@@ -10,6 +10,8 @@ use proximadb_ports::{Fault, PortError, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) place: Place,
+    /// Where the batch first stood, in whose order sequences ascend; the beginning of the log when only a copy is left.
+    written: Place,
     pub(crate) bytes: u32,
     pub(crate) epoch: Epoch,
     pub(crate) first: Sequence,
@@ -19,7 +21,7 @@ pub(crate) struct Entry {
 impl Entry {
     fn of(header: &Header) -> Self {
         let bytes = u32::try_from(header.frame_bytes()).unwrap_or(u32::MAX);
-        Self { place: header.place, bytes, epoch: header.epoch, first: header.first, last: header.last() }
+        Self { place: header.place, written: header.place, bytes, epoch: header.epoch, first: header.first, last: header.last() }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -35,7 +37,17 @@ struct Wound {
     fault: Fault,
 }
 
-/// The index of a log. The entries of a shard ascend both in sequence and in place.
+/// A copy was in force when it was made, so it goes before whatever it overlaps, and nothing else changes.
+fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
+    let at = entries.partition_point(|e| e.last < copy.first);
+    let overlapping = entries.iter().skip(at).take_while(|e| e.first <= copy.last).count();
+    let same = |e: &&Entry| (e.epoch, e.first, e.last) == (copy.epoch, copy.first, copy.last);
+    let written = entries.get(at).filter(same).map_or(Place::default(), |e| e.written);
+    entries.drain(at..at + overlapping);
+    entries.insert(at, Entry { written, ..copy });
+}
+
+/// The index of a log. The entries of a shard ascend in sequence, and so do the places where they were first written.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     shards: BTreeMap<ShardId, VecDeque<Entry>>,
@@ -71,7 +83,7 @@ impl Index {
     /// Takes what was appended to a file that now has this many bytes.
     pub(crate) fn add_group(&mut self, file: u32, bytes: u64, headers: &[Header]) {
         self.files.insert(file, bytes);
-        for header in headers.iter().filter(|h| h.kind == Kind::Batch) {
+        for header in headers.iter().filter(|h| h.kind.is_batch()) {
             self.add_batch(header);
         }
     }
@@ -81,6 +93,9 @@ impl Index {
     fn add_batch(&mut self, header: &Header) {
         let entry = Entry::of(header);
         let entries = self.shards.entry(header.shard).or_default();
+        if header.kind == Kind::Copy {
+            return add_copy(entries, entry);
+        }
         if entries.back().is_some_and(|last| last.epoch > entry.epoch) {
             return;
         }
@@ -121,16 +136,20 @@ impl Index {
                 break;
             }
             reached = entry.last;
-            unbroken_to = Some(entry.place);
+            unbroken_to = unbroken_to.max(Some(entry.written));
         }
         let touches = |wound: &&Wound| {
             let concerns = wound.batch.is_none_or(|(whose, _, last)| whose == shard && last > after);
-            concerns && unbroken_to.is_none_or(|place| place < wound.place)
+            // A copy further on, or what took the batch's place, makes the wound harmless.
+            let replaced = |first, last| entries.iter().any(|e| (e.first, e.last) == (first, last) && e.place > wound.place);
+            let healed = wound.batch.is_some_and(|(_, first, last)| replaced(first, last));
+            concerns && !healed && unbroken_to.is_none_or(|place| place < wound.place)
         };
         match self.wounds.iter().find(touches) {
             None => Ok(entries),
             Some(wound) => {
-                let message = format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
+                let message =
+                    format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
                 Err(PortError::new(wound.fault, "wal.replay", shard, message))
             }
         }
@@ -152,7 +171,7 @@ impl Index {
     /// The files that nobody needs, oldest first; only files older than every one that is needed are among them, so that what a
     /// later batch replaced never outlives it. A file with damage of which nobody knows whose it was is needed for ever.
     pub(crate) fn unneeded(&self, active: Option<u32>) -> Vec<u32> {
-        let of_shards = self.shards.values().filter_map(|entries| entries.front()).map(|e| e.place.file);
+        let of_shards = self.shards.values().flatten().map(|e| e.place.file);
         let needed = of_shards.chain(self.wounds.iter().map(|w| w.place.file)).chain(active).min().unwrap_or(u32::MAX);
         self.files.range(..needed).map(|(file, _)| *file).collect()
     }
@@ -164,7 +183,7 @@ impl Index {
     /// The shards that need the oldest file, with the file's bytes.
     pub(crate) fn oldest_holders(&self) -> Option<(u64, Vec<ShardId>)> {
         let (oldest, bytes) = self.files.first_key_value()?;
-        let holders = self.shards.iter().filter(|(_, entries)| entries.front().is_some_and(|e| e.place.file == *oldest));
+        let holders = self.shards.iter().filter(|(_, entries)| entries.iter().any(|e| e.place.file == *oldest));
         Some((*bytes, holders.map(|(shard, _)| *shard).collect()))
     }
 

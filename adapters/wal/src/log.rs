@@ -112,7 +112,12 @@ impl Log {
         if self.shared.medium.writes_whole() {
             self.claim().await?;
         }
-        let id = self.shared.state().open(shard, epoch)?;
+        let (id, in_flight) = {
+            let mut state = self.shared.state();
+            (state.open(shard, epoch)?, state.in_flight())
+        };
+        // The new writer is to see whatever the old one still gets into the log.
+        self.progress.clone().reach(in_flight).await?;
         Ok(Box::new(Writer::new(Arc::clone(&self.shared), Arc::clone(&self.guard), self.progress.clone(), id)))
     }
 

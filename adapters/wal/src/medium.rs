@@ -67,7 +67,8 @@ impl Medium {
             Self::Bucket { objects, .. } => {
                 let key = self.key(file);
                 let short = || PortError::new(Fault::Corrupt, "wal.replay", &key, "the object is shorter than it was");
-                let mut parts = match objects.get_ranges(&key, &[offset..offset.saturating_add(bytes)]).await {
+                let range = offset..offset.saturating_add(bytes);
+                let mut parts = match objects.get_ranges(&key, std::slice::from_ref(&range)).await {
                     Err(e) if e.fault == Fault::Invalid => return Err(short().with_source(e)),
                     other => other?,
                 };

@@ -43,7 +43,10 @@ impl ObjectTail {
     }
 
     fn parts(&self, group: &[Pending]) -> Result<(Parts, LogId)> {
-        let file = self.last.checked_add(1).ok_or_else(|| PortError::new(Fault::Exhausted, "wal.append", "the log", "has no object numbers left"))?;
+        let file = self
+            .last
+            .checked_add(1)
+            .ok_or_else(|| PortError::new(Fault::Exhausted, "wal.append", "the log", "has no object numbers left"))?;
         let log = LogId(self.entropy.bits());
         let mut parts = Parts::new(log, Place { file, offset: 0 }, self.durable);
         parts.bare(Kind::Start);

@@ -42,7 +42,10 @@ impl Replay {
     }
 
     fn corrupt(&self, entry: &Entry) -> PortError {
-        let message = format!("log file {} at {} does not hold the batch that was there when the log was opened", entry.place.file, entry.place.offset);
+        let message = format!(
+            "log file {} at {} does not hold the batch that was there when the log was opened",
+            entry.place.file, entry.place.offset
+        );
         PortError::new(Fault::Corrupt, "wal.replay", self.shard, message)
     }
 

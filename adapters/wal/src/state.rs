@@ -38,6 +38,8 @@ pub(crate) struct State {
     given: Ticket,
     done: Ticket,
     wanted: Ticket,
+    /// The group that is being written, or was written last.
+    in_flight: Ticket,
     writers: BTreeMap<ShardId, (Epoch, u64)>,
     serial: u64,
     life: u64,
@@ -64,7 +66,9 @@ pub(crate) struct Group {
 pub(crate) enum Step {
     Write(Group),
     /// Nothing is asked for; whether batches wait that nobody syncs.
-    Wait { queued: bool },
+    Wait {
+        queued: bool,
+    },
     End,
 }
 
@@ -84,6 +88,11 @@ impl State {
         self.wanted = self.given;
         self.claim_wanted = true;
         self.given
+    }
+
+    /// The ticket after which no batch of a writer that has been replaced is written any more.
+    pub(crate) fn in_flight(&self) -> Ticket {
+        self.in_flight
     }
 
     pub(crate) fn life(&self) -> u64 {
@@ -137,7 +146,9 @@ impl State {
         if self.wanted <= self.done {
             return Step::Wait { queued: !self.queue.is_empty() };
         }
-        let mut group = Group { pending: Vec::new(), through: self.given, claim: std::mem::take(&mut self.claim_wanted), _room: Vec::new() };
+        self.in_flight = self.given;
+        let mut group =
+            Group { pending: Vec::new(), through: self.given, claim: std::mem::take(&mut self.claim_wanted), _room: Vec::new() };
         for queued in std::mem::take(&mut self.queue) {
             if self.check(&queued.writer, "wal.append").is_ok() {
                 group.pending.push(queued.pending);

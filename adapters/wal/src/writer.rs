@@ -44,6 +44,9 @@ impl Writer {
         if key.len() > IDEMPOTENCY_KEY_BYTES_MAX || (key.is_empty() && batch.idempotency.is_some()) {
             return refuse("idempotency_key", "must be 1 to 255 bytes");
         }
+        if batch.encoded.as_ref().is_some_and(|encoded| !self.shared.codecs.knows(encoded.codec)) {
+            return refuse("encoded", "is in a codec that this log does not know");
+        }
         let (codec, payload) = self.shared.codecs.encode(batch)?;
         let header = Header {
             codec,

@@ -32,6 +32,9 @@ pub enum Kind {
     Watermark,
     /// The first frame of a log file.
     Start,
+    /// A batch written once more, because nothing proved that it was durable where it stood. It is what it was: it takes the
+    /// place of what shares a sequence with it, and of nothing that comes after it.
+    Copy,
 }
 
 impl Kind {
@@ -40,11 +43,17 @@ impl Kind {
             Self::Batch => 1,
             Self::Watermark => 2,
             Self::Start => 3,
+            Self::Copy => 4,
         }
     }
 
     fn of(code: u8) -> Option<Self> {
-        [Self::Batch, Self::Watermark, Self::Start].into_iter().find(|k| k.code() == code)
+        [Self::Batch, Self::Watermark, Self::Start, Self::Copy].into_iter().find(|k| k.code() == code)
+    }
+
+    /// Whether it carries the operations of a shard.
+    pub fn is_batch(self) -> bool {
+        matches!(self, Self::Batch | Self::Copy)
     }
 }
 
@@ -207,7 +216,7 @@ impl Header {
 
     fn makes_sense(&self) -> bool {
         let batch = match self.kind {
-            Kind::Batch => {
+            Kind::Batch | Kind::Copy => {
                 self.operations > 0 && self.first > Sequence(0) && self.first.0.checked_add(u64::from(self.operations)).is_some()
             }
             Kind::Watermark | Kind::Start => self.operations == 0 && self.payload_bytes == 0 && self.key_bytes == 0,

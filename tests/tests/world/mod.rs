@@ -53,7 +53,8 @@ impl MetricSource for BuiltinMetrics {
 impl World {
     /// A new database on `sites` empty sites.
     pub async fn new(seed: u64, sites: u64, codec: Arc<dyn WalCodec>, settings: EngineSettings) -> Self {
-        let sites: Vec<_> = (0..sites).map(|i| SimSite { filesystem: SimFilesystem::new(seed + i), disk: SimDisk::new(seed + i) }).collect();
+        let sites: Vec<_> =
+            (0..sites).map(|i| SimSite { filesystem: SimFilesystem::new(seed + i), disk: SimDisk::new(seed + i) }).collect();
         let (engine, executor) = open(&sites, seed, Arc::clone(&codec), settings.clone()).await;
         Self { sites, engine, seed, lives: 0, executor, settings, codec }
     }
@@ -65,11 +66,8 @@ async fn open(sites: &[SimSite], seed: u64, codec: Arc<dyn WalCodec>, settings: 
     let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy::new(seed));
     let mut parts = Vec::new();
     for (i, site) in sites.iter().enumerate() {
-        let context = WalContext {
-            clock: Arc::clone(&clock),
-            entropy: Arc::clone(&entropy),
-            executor: Arc::clone(&executor) as Arc<dyn Executor>,
-        };
+        let context =
+            WalContext { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), executor: Arc::clone(&executor) as Arc<dyn Executor> };
         let wal = FileWal::open(Arc::new(site.disk.clone()), Arc::clone(&codec), WalSettings::default(), context).await;
         let filesystem = Arc::new(site.filesystem.clone());
         let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions::default()));

@@ -84,7 +84,7 @@ impl<'a> Iterator for Scanner<'a> {
             Err(bad) => {
                 let (batch, end) = match bad {
                     BadFrame::Body(h) => {
-                        let batch = (h.kind == Kind::Batch).then_some((h.shard, h.first, h.last()));
+                        let batch = h.kind.is_batch().then_some((h.shard, h.first, h.last()));
                         (batch, (from + h.frame_bytes()).min(self.bytes.len()))
                     }
                     BadFrame::Header(_) => (None, self.resync(from + 1)),
@@ -135,7 +135,7 @@ pub fn scan(bytes: &[u8], file: u32, proof: u64) -> Scan {
                 if !start_lost && proofs.last() != Some(&said) {
                     proofs.push(said);
                 }
-                if frame.header.kind == Kind::Batch {
+                if frame.header.kind.is_batch() {
                     found.push(Ok(frame.header));
                 }
             }

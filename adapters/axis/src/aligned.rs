@@ -1,0 +1,56 @@
+//! Owns rows that start on cache lines. Refuses to know what the rows hold.
+
+const LINE_BYTES: usize = 64;
+
+/// Rows of a fixed stride in one allocation whose first row starts on a cache line.
+#[derive(Debug)]
+pub(crate) struct AlignedRows<T> {
+    // Longer than the rows by up to a line: there is no aligned `Vec` without unsafe code. A `Vec` that never grows keeps its
+    // place when it is moved, so `start` stays true.
+    storage: Vec<T>,
+    start: usize,
+    stride: usize,
+}
+
+impl<T: Copy> AlignedRows<T> {
+    /// `rows` rows of `stride` values, all `fill`.
+    pub(crate) fn filled(rows: usize, stride: usize, fill: T) -> Self {
+        let slack = LINE_BYTES / size_of::<T>().max(1);
+        let storage = vec![fill; rows * stride + slack];
+        let start = storage.as_ptr().align_offset(LINE_BYTES).min(slack);
+        Self { storage, start, stride }
+    }
+
+    /// A stride of at least `len` values at which rows lie on as few cache lines as they can.
+    pub(crate) fn stride_for(len: usize) -> usize {
+        let line = (LINE_BYTES / size_of::<T>().max(1)).max(1);
+        if len >= line { len.next_multiple_of(line) } else { len.max(1).next_power_of_two() }
+    }
+
+    /// Values from one row's start to the next one's.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All rows.
+    #[inline]
+    pub(crate) fn all(&self) -> &[T] {
+        &self.storage[self.start..]
+    }
+
+    /// One row, padding included.
+    #[inline]
+    pub(crate) fn row(&self, row: usize) -> &[T] {
+        &self.storage[self.start + row * self.stride..][..self.stride]
+    }
+
+    /// One row to write.
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [T] {
+        &mut self.storage[self.start + row * self.stride..][..self.stride]
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.storage.capacity() * size_of::<T>()
+    }
+}

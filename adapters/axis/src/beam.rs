@@ -1,0 +1,244 @@
+//! Owns the walk over one layer: greedy to one node, or best first with a beam. Refuses to know rows, metrics and who asks.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use proximadb_ports::{Budget, Result, SearchCounters};
+
+use crate::codes::{Codes, Probe};
+use crate::layers::Links;
+use crate::scratch::Trail;
+
+/// Nodes expanded between two looks at the budget.
+const BUDGET_HOPS: u64 = 64;
+
+/// A node and its key in one number that orders as they do: by key, then by node. The lowest bit says that it was expanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(u64);
+
+impl Place {
+    #[inline]
+    pub(crate) fn new(key: f32, node: u32) -> Self {
+        let bits = key.to_bits();
+        // The order of f32 as that of u32: negative numbers turned over, all others above them.
+        let ordered = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+        Self(u64::from(ordered) << 32 | u64::from(node) << 1)
+    }
+
+    #[inline]
+    pub(crate) fn node(self) -> u32 {
+        self.0 as u32 >> 1
+    }
+
+    pub(crate) fn key(self) -> f32 {
+        let ordered = (self.0 >> 32) as u32;
+        f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
+    }
+
+    #[inline]
+    fn is_expanded(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// The nearest nodes met so far, in order, the best of which that was not expanded is next.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    places: Vec<Place>,
+    room: usize,
+    next: usize,
+}
+
+impl Pool {
+    fn start(&mut self, room: usize) {
+        self.places.clear();
+        self.room = room;
+        self.next = 0;
+    }
+
+    /// Those found, nearest first.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    #[inline]
+    fn offer(&mut self, place: Place) -> bool {
+        if self.places.len() == self.room {
+            match self.places.last() {
+                Some(&last) if place < last => self.places.pop(),
+                _ => return false,
+            };
+        }
+        let at = self.places.partition_point(|&other| other < place);
+        self.places.insert(at, place);
+        self.next = self.next.min(at);
+        true
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Place> {
+        while let Some(place) = self.places.get_mut(self.next) {
+            self.next += 1;
+            if !place.is_expanded() {
+                place.0 |= 1;
+                return Some(*place);
+            }
+        }
+        None
+    }
+}
+
+/// What a walk through nodes that do not count has still to expand, and the nearest of those that count.
+#[derive(Debug, Default)]
+pub(crate) struct Frontier {
+    ahead: BinaryHeap<Reverse<Place>>,
+    found: BinaryHeap<Place>,
+}
+
+/// One query on one layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Beam<'a, L> {
+    pub(crate) codes: &'a Codes,
+    pub(crate) links: &'a L,
+    pub(crate) probe: Probe<'a>,
+    pub(crate) budget: &'a Budget,
+}
+
+impl<L: Links> Beam<'_, L> {
+    /// The node from which no neighbour is nearer.
+    pub(crate) fn descend(&self, from: u32, trail: &mut Trail, counters: &mut SearchCounters) -> u32 {
+        let mut best = Place::new(self.codes.key(&self.probe, from), from);
+        loop {
+            let before = best;
+            trail.fresh.clear();
+            self.links.each(before.node(), |neighbour| trail.fresh.push(neighbour));
+            self.codes.keys(&self.probe, &trail.fresh, &mut trail.products, |node, key| best = best.min(Place::new(key, node)));
+            counters.hops += 1;
+            counters.code_distances += trail.fresh.len() as u64;
+            if best == before {
+                return best.node();
+            }
+        }
+    }
+
+    /// Leaves the `ef` nearest nodes that a walk from `entries` meets in the trail's pool.
+    ///
+    /// # Errors
+    /// `Deadline`.
+    pub(crate) fn walk(&self, entries: &[u32], ef: usize, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+        trail.visited.clear();
+        trail.pool.start(ef.max(1));
+        trail.fresh.clear();
+        trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
+        loop {
+            let Trail { pool, fresh, products, .. } = trail;
+            counters.code_distances += fresh.len() as u64;
+            self.codes.keys(&self.probe, fresh, products, |node, key| {
+                pool.offer(Place::new(key, node));
+            });
+            let Some(place) = trail.pool.take() else { return Ok(()) };
+            self.expand(place.node(), trail, counters)?;
+        }
+    }
+
+    /// As [`Self::walk`], but only nodes that count take a place in the pool; the others are walked through.
+    ///
+    /// # Errors
+    /// `Deadline`.
+    pub(crate) fn walk_through(
+        &self,
+        entries: &[u32],
+        ef: usize,
+        counts: impl Fn(u32) -> bool,
+        trail: &mut Trail,
+        counters: &mut SearchCounters,
+    ) -> Result<()> {
+        let ef = ef.max(1);
+        trail.visited.clear();
+        trail.frontier.ahead.clear();
+        trail.frontier.found.clear();
+        trail.fresh.clear();
+        trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
+        loop {
+            let Trail { frontier: Frontier { ahead, found }, fresh, products, .. } = trail;
+            counters.code_distances += fresh.len() as u64;
+            self.codes.keys(&self.probe, fresh, products, |node, key| {
+                let place = Place::new(key, node);
+                let full = found.len() >= ef;
+                if full && found.peek().is_some_and(|worst| place >= *worst) {
+                    return;
+                }
+                ahead.push(Reverse(place));
+                if counts(node) {
+                    found.push(place);
+                    if full {
+                        found.pop();
+                    }
+                }
+            });
+            match ahead.pop() {
+                Some(Reverse(place)) if found.len() < ef || found.peek().is_some_and(|worst| place <= *worst) => {
+                    self.expand(place.node(), trail, counters)?;
+                }
+                _ => break,
+            }
+        }
+        trail.pool.start(ef);
+        trail.pool.places.extend(trail.frontier.found.drain());
+        trail.pool.places.sort_unstable();
+        Ok(())
+    }
+
+    /// Puts the neighbours of a node that were not met before into `fresh`.
+    #[inline]
+    fn expand(&self, node: u32, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+        counters.hops += 1;
+        if counters.hops.is_multiple_of(BUDGET_HOPS) {
+            self.budget.check()?;
+        }
+        let Trail { visited, pool, fresh, .. } = trail;
+        fresh.clear();
+        self.links.each(node, |neighbour| {
+            if visited.insert(neighbour) {
+                self.codes.prefetch_factor(neighbour);
+                fresh.push(neighbour);
+            }
+        });
+        // Unless a neighbour turns out nearer, this is where the walk goes next.
+        if let Some(place) = pool.places.get(pool.next) {
+            self.links.prefetch(place.node());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_order_as_keys_do() {
+        let keys = [f32::NEG_INFINITY, -3.5, -0.0, 0.0, 1e-30, 2.0, f32::INFINITY];
+        for (i, &a) in keys.iter().enumerate() {
+            assert_eq!(Place::new(a, 7).key().to_bits(), a.to_bits());
+            assert_eq!(Place::new(a, (1 << 30) - 1).node(), (1 << 30) - 1);
+            for &b in &keys[i + 1..] {
+                assert!(Place::new(a, 9) < Place::new(b, 3), "{a} before {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pool_keeps_the_nearest_and_gives_each_once() {
+        let mut pool = Pool::default();
+        pool.start(3);
+        for (key, node) in [(5.0, 1), (2.0, 2), (9.0, 3), (1.0, 4), (7.0, 5)] {
+            pool.offer(Place::new(key, node));
+        }
+        let nodes = |pool: &mut Pool| std::iter::from_fn(|| pool.take().map(Place::node)).collect::<Vec<_>>();
+        assert_eq!(nodes(&mut pool), [4, 2, 1]);
+        assert!(pool.offer(Place::new(0.5, 6)));
+        assert_eq!(nodes(&mut pool), [6]);
+        assert!(!pool.offer(Place::new(3.0, 7)));
+    }
+}

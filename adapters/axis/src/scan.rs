@@ -1,0 +1,147 @@
+//! Owns the comparison of a query with every allowed row. Refuses to know any structure over the rows.
+
+use proximadb_model::{Candidate, RowSet, TopK};
+use proximadb_ports::{Budget, Fault, Metric, PortError, Result, Scorer, SearchCounters, Vectors};
+
+use crate::builtin::{BuiltinScorer, Measure};
+
+/// Rows scored in one call at most.
+const BLOCK_ROWS_MAX: usize = 256;
+/// Rows scored in one call at least; a plugin's calls cost more than its arithmetic below that.
+const BLOCK_ROWS_MIN: usize = 32;
+/// Components scored in one call, between those bounds.
+const BLOCK_COMPONENTS: usize = 64 << 10;
+/// Rows between two looks at the budget.
+const BUDGET_ROWS: usize = 4_096;
+
+/// An exact search of one set of rows: the oracle of every other.
+pub(crate) struct Scan<'a> {
+    pub(crate) metric: &'a dyn Metric,
+    pub(crate) vectors: &'a Vectors,
+    pub(crate) budget: &'a Budget,
+}
+
+impl Scan<'_> {
+    /// The `k` nearest of the allowed rows.
+    ///
+    /// # Errors
+    /// `Deadline`; `Plugin`; `Invalid` for a query of another dimension.
+    pub(crate) fn nearest(&self, query: &[f32], k: usize, allow: Option<&RowSet>, counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
+        check_query(query, self.vectors.dimension)?;
+        self.budget.check()?;
+        let mut top = TopK::new(k);
+        if k > 0 && self.vectors.rows() > 0 {
+            match (Measure::of(&self.metric.descriptor().kind), allow) {
+                (Some(measure), Some(allow)) => self.gather(&measure.prepare(query), allow, &mut top, counters)?,
+                (None, Some(allow)) => self.copy(&mut *self.metric.prepare(query)?, allow, &mut top, counters)?,
+                (_, None) => self.all(&mut *self.metric.prepare(query)?, &mut top, counters)?,
+            }
+        }
+        Ok(top.into_sorted())
+    }
+
+    fn block_rows(&self) -> usize {
+        (BLOCK_COMPONENTS / self.vectors.dimension.max(1)).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX)
+    }
+
+    fn all(&self, scorer: &mut dyn Scorer, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
+        let block_rows = self.block_rows();
+        let mut keys = [0.0; BLOCK_ROWS_MAX];
+        let mut budgeted = Budgeted::new(self.budget);
+        for (at, block) in self.vectors.data.chunks(block_rows * self.vectors.dimension).enumerate() {
+            let keys = &mut keys[..block.len() / self.vectors.dimension];
+            scorer.keys(block, keys)?;
+            let first = at * block_rows;
+            offer(top, keys.iter().enumerate().map(|(i, &key)| Candidate { key, row: (first + i) as u32 }));
+            counters.distances += keys.len() as u64;
+            budgeted.spend(keys.len())?;
+        }
+        Ok(())
+    }
+
+    fn gather(&self, scorer: &BuiltinScorer, allow: &RowSet, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
+        self.batches(allow, counters, |rows, keys| {
+            scorer.gather(&self.vectors.data, rows, keys);
+            offer(top, rows.iter().zip(keys).map(|(&row, key)| Candidate { key: *key, row }));
+            Ok(())
+        })
+    }
+
+    fn copy(&self, scorer: &mut dyn Scorer, allow: &RowSet, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
+        let dimension = self.vectors.dimension;
+        let mut block = Vec::with_capacity(self.block_rows() * dimension);
+        self.batches(allow, counters, |rows, keys| {
+            block.clear();
+            for &row in rows {
+                block.extend_from_slice(&self.vectors.data[row as usize * dimension..][..dimension]);
+            }
+            scorer.keys(&block, keys)?;
+            offer(top, rows.iter().zip(keys).map(|(&row, key)| Candidate { key: *key, row }));
+            Ok(())
+        })
+    }
+
+    /// Hands out the allowed rows in batches, with room for their keys.
+    fn batches(&self, allow: &RowSet, counters: &mut SearchCounters, mut each: impl FnMut(&[u32], &mut [f32]) -> Result<()>) -> Result<()> {
+        let rows = self.vectors.rows();
+        let mut allowed = allow.iter().take_while(|&row| row < rows).map(|row| row as u32);
+        let (mut batch, mut keys) = (Vec::with_capacity(self.block_rows()), [0.0; BLOCK_ROWS_MAX]);
+        let mut budgeted = Budgeted::new(self.budget);
+        loop {
+            batch.clear();
+            batch.extend(allowed.by_ref().take(self.block_rows()));
+            if batch.is_empty() {
+                return Ok(());
+            }
+            each(&batch, &mut keys[..batch.len()])?;
+            counters.distances += batch.len() as u64;
+            budgeted.spend(batch.len())?;
+        }
+    }
+}
+
+/// Refuses a query that the rows cannot be compared with.
+///
+/// # Errors
+/// `Invalid`.
+pub(crate) fn check_query(query: &[f32], dimension: usize) -> Result<()> {
+    if query.len() == dimension {
+        return Ok(());
+    }
+    let message = format!("has {} components, the index {dimension}", query.len());
+    Err(PortError::new(Fault::Invalid, "index.search", "the query", message).with_field("vector"))
+}
+
+/// Offers what can still get in; nearly all of a scan's rows cannot, and the bound tells by one comparison.
+fn offer(top: &mut TopK, candidates: impl Iterator<Item = Candidate>) {
+    let mut bound = top.bound().copied();
+    for candidate in candidates {
+        if bound.is_none_or(|bound| candidate < bound) {
+            top.push(candidate);
+            bound = top.bound().copied();
+        }
+    }
+}
+
+/// Looks at the budget once in [`BUDGET_ROWS`] rows.
+struct Budgeted<'a> {
+    budget: &'a Budget,
+    left: usize,
+}
+
+impl<'a> Budgeted<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self { budget, left: BUDGET_ROWS }
+    }
+
+    fn spend(&mut self, rows: usize) -> Result<()> {
+        match self.left.checked_sub(rows) {
+            Some(left) => self.left = left,
+            None => {
+                self.left = BUDGET_ROWS;
+                self.budget.check()?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Owns the memory that a walk needs and gives it to the next one. Refuses to know what is walked.
+
+use std::sync::Mutex;
+
+use crate::beam::{Frontier, Pool};
+use crate::codes::QueryCode;
+
+/// Searches at a time that reuse memory; more of them allocate their own.
+const KEPT: usize = 16;
+
+/// What one walk at a time needs.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) trail: Trail,
+    pub(crate) query: QueryCode,
+    pub(crate) floats: Vec<f32>,
+}
+
+/// Where a walk has been, and what it found.
+#[derive(Debug)]
+pub(crate) struct Trail {
+    pub(crate) visited: Visited,
+    pub(crate) pool: Pool,
+    pub(crate) frontier: Frontier,
+    pub(crate) fresh: Vec<u32>,
+    pub(crate) products: Vec<i32>,
+}
+
+impl Scratch {
+    pub(crate) fn new(nodes: usize) -> Self {
+        let trail = Trail {
+            visited: Visited { words: vec![0; nodes.div_ceil(64)] },
+            pool: Pool::default(),
+            frontier: Frontier::default(),
+            fresh: Vec::new(),
+            products: Vec::new(),
+        };
+        Self { trail, query: QueryCode::empty(), floats: Vec::new() }
+    }
+}
+
+/// The nodes that a walk has met.
+#[derive(Debug)]
+pub(crate) struct Visited {
+    words: Vec<u64>,
+}
+
+impl Visited {
+    pub(crate) fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Puts a node in; says whether it was not there before.
+    #[inline]
+    pub(crate) fn insert(&mut self, node: u32) -> bool {
+        let (word, bit) = (&mut self.words[node as usize / 64], 1u64 << (node % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+/// Scratch memory that waits for the next search. Nobody ever waits for it: a slot in use is passed over.
+#[derive(Debug, Default)]
+pub(crate) struct ScratchPool {
+    slots: [Mutex<Option<Box<Scratch>>>; KEPT],
+}
+
+impl ScratchPool {
+    /// Runs a walk over `nodes` nodes with memory of its own.
+    pub(crate) fn with<R>(&self, nodes: usize, walk: impl FnOnce(&mut Scratch) -> R) -> R {
+        let kept = self.slots.iter().find_map(|slot| slot.try_lock().ok()?.take());
+        let mut scratch = kept.unwrap_or_else(|| Box::new(Scratch::new(nodes)));
+        let answer = walk(&mut scratch);
+        for slot in &self.slots {
+            if let Ok(mut slot) = slot.try_lock()
+                && slot.is_none()
+            {
+                *slot = Some(scratch);
+                break;
+            }
+        }
+        answer
+    }
+
+    /// Bytes of a pool's slots.
+    pub(crate) fn bytes(&self) -> usize {
+        let held =
+            |slot: &Mutex<Option<Box<Scratch>>>| slot.try_lock().ok().and_then(|s| s.as_ref().map(|s| s.trail.visited.words.len() * 8));
+        self.slots.iter().filter_map(held).sum()
+    }
+}
