@@ -49,7 +49,7 @@ pub(crate) fn check(request: &SearchRequest, spec: &CollectionSpec) -> std::resu
 /// `NotFound` for a query by a record that is not there; `Deadline`; errors of reading.
 pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<SearchRequest>) -> Result<Vec<SearchResponse>> {
     if requests.len() > SEARCH_BATCH_MAX {
-        let invalid = Invalid::new("searches", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
+        let invalid = Invalid::new("queries", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
         return Err(PortError::invalid("search", invalid));
     }
     let shards = Arc::new(shards);
