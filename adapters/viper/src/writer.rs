@@ -121,8 +121,9 @@ impl SegmentWriter {
 }
 
 /// Encodings, by column:
-/// - vectors: split by byte, so that the compressor sees all exponents together and passes over the mantissas, which are noise;
-///   measured on normal numbers that is both smaller and faster than plain. No statistics: nobody asks for a range of components;
+/// - vectors: split by byte, so that the compressor sees all exponents together, apart from the mantissas, which are noise. On
+///   100,000 normal vectors of 384 components that made files 0.4 % (Zstandard 1) to 5.5 % (LZ4) smaller than plain; no
+///   difference in speed stood out from the noise of that measurement. No statistics: nobody asks for a range of components;
 /// - ids: plain with a bloom filter, since they do not repeat; sequences: differences, since they mostly count up;
 /// - text columns: a dictionary while it stays small, with a bloom filter; everything else plain.
 fn properties(layout: &Layout, descriptor: &SchemaDescriptor, options: &ViperOptions) -> WriterProperties {
