@@ -31,10 +31,12 @@ impl Guest for Cosine {
     }
 }
 
-/// The cosine of the angle between the two, or 0 where one of them has no direction.
+/// The cosine of the angle between the two, or 0 where one of them has no direction. Sums that ran out of f32 say nothing: such a
+/// row is as far as a row can be.
 fn similarity(query: &[f32], query_length: f32, row: &[f32]) -> f32 {
     let product = query_length * dot(row, row).sqrt();
-    if product > 0.0 { (dot(query, row) / product).clamp(-1.0, 1.0) } else { 0.0 }
+    let cosine = if product > 0.0 { dot(query, row) / product } else { 0.0 };
+    if product.is_finite() && cosine.is_finite() { cosine.clamp(-1.0, 1.0) } else { -1.0 }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

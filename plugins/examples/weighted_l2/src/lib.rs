@@ -56,7 +56,8 @@ fn distance(weights: &[f32], query: &[f32], row: &[f32]) -> f32 {
             sums[lane] += w[lane] * difference * difference;
         }
     }
-    (sums.iter().sum::<f32>() + rest).sqrt()
+    // A sum that ran out of f32, or is no number any more, is as far as a row can be.
+    (sums.iter().sum::<f32>() + rest).sqrt().min(f32::MAX)
 }
 
 export!(WeightedL2);
