@@ -214,6 +214,7 @@ impl Job {
                 }
             }
             stats.memtable_rows += compared;
+            stats.counters.distances += compared;
             if self.request.explain && stored > 0 {
                 let counters = SearchCounters { distances: compared, ..SearchCounters::default() };
                 let reason = "rows that are not yet in a segment are compared one by one";
@@ -308,7 +309,7 @@ impl Answer {
         let took = env.clock.monotonic().saturating_sub(started);
         stats.micros = took.as_micros() as u64;
         env.telemetry.observe("proximadb_search_seconds", &[], took.as_secs_f64());
-        env.telemetry.count("proximadb_distances_total", &[], stats.counters.distances + stats.memtable_rows);
+        env.telemetry.count("proximadb_distances_total", &[], stats.counters.distances);
         Ok(SearchResponse { hits, score_kind: self.metric.descriptor().score_kind, stats })
     }
 }
