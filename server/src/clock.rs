@@ -54,3 +54,14 @@ impl Entropy for SystemEntropy {
         a ^ b.rotate_left(32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn clock_and_entropy_keep_the_promises_of_their_ports() {
+        proximadb_ports::conformance::clock::run_clock(&SystemClock::new()).await;
+        proximadb_ports::conformance::clock::run_entropy(&SystemEntropy);
+    }
+}

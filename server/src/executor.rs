@@ -71,3 +71,14 @@ impl Executor for ServerExecutor {
         self.threads
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_promises_of_its_port() {
+        let executor = ServerExecutor::start(Handle::current(), 2).expect("threads");
+        proximadb_ports::conformance::clock::run_executor(&*executor).await;
+    }
+}

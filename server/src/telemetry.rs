@@ -40,3 +40,13 @@ impl Telemetry for PrometheusTelemetry {
         self.handle.render()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_promises_of_its_port() {
+        proximadb_ports::conformance::telemetry::run(&PrometheusTelemetry::new().expect("buckets are valid"));
+    }
+}
