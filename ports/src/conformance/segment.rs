@@ -175,12 +175,8 @@ fn assert_same(found: &Rows, expected: &Rows) {
     assert_eq!(format!("{:?}", found.metadata), format!("{:?}", expected.metadata), "signs and kinds of metadata");
 }
 
-const PROJECTIONS: [Projection; 4] = [
-    Projection::ALL,
-    Projection::IDS,
-    Projection { vectors: true, metadata: false },
-    Projection { vectors: false, metadata: true },
-];
+const PROJECTIONS: [Projection; 4] =
+    [Projection::ALL, Projection::IDS, Projection { vectors: true, metadata: false }, Projection { vectors: false, metadata: true }];
 
 /// G1: scanning and fetching give back what was written, in the order asked.
 ///
@@ -421,7 +417,8 @@ fn value() -> impl Strategy<Value = Value> {
 /// Metadata whose keys mostly have one kind of value each, and sometimes another.
 fn metadata(schema: Schema) -> impl Strategy<Value = Arc<Metadata>> {
     let key = |name: &'static str, usual: BoxedStrategy<Value>| {
-        prop_oneof![5 => Just(None), 12 => usual.prop_map(Some), 1 => value().prop_map(Some)].prop_map(move |value| (name.to_owned(), value))
+        prop_oneof![5 => Just(None), 12 => usual.prop_map(Some), 1 => value().prop_map(Some)]
+            .prop_map(move |value| (name.to_owned(), value))
     };
     let fixed = (
         key("when", moment().prop_map(|at| Value::String(at.to_string())).boxed()),
@@ -453,7 +450,8 @@ fn input() -> impl Strategy<Value = Input> {
     (1usize..9, any::<bool>()).prop_flat_map(|(dimension, declared)| {
         let fields = if declared { DECLARED.map(|(name, kind)| (name.to_owned(), kind)).into() } else { BTreeMap::new() };
         let schema = Schema::new(fields).expect("valid");
-        let id = prop_oneof![3 => "[a-zé日😀]{1,8}", 1 => Just("x".repeat(256))].prop_map(|text| RecordId::new(&text).expect("no control characters"));
+        let id = prop_oneof![3 => "[a-zé日😀]{1,8}", 1 => Just("x".repeat(256))]
+            .prop_map(|text| RecordId::new(&text).expect("no control characters"));
         let component = prop_oneof![8 => -1.0f32..1.0, 1 => Just(-0.0), 1 => Just(f32::MIN_POSITIVE / 2.0), 1 => Just(f32::MAX)];
         let sequence = prop_oneof![8 => 1u64..1_000, 1 => Just(u64::MAX)].prop_map(Sequence);
         let expires = prop::option::of(prop_oneof![moment(), any::<i64>().prop_map(Timestamp)]);
