@@ -16,6 +16,6 @@ pub trait Assigner: Send + Sync + 'static {
     /// A site for each subject.
     ///
     /// # Errors
-    /// `Exhausted` when no site has room; `Plugin`.
+    /// `Exhausted` when no site has room; `Plugin` when a plugin fails, `Invalid` when it refuses its settings.
     fn assign(&self, subjects: &[Subject], sites: &SiteMap) -> Result<Vec<SiteId>>;
 }

@@ -317,7 +317,7 @@ pub struct SearchStats {
     pub memtable_rows: u64,
     /// Rows whose metadata a filter looked at.
     pub rows_filtered: u64,
-    /// What the indexes did.
+    /// What memtables and indexes did together.
     pub counters: SearchCounters,
     /// Time from the engine's door and back.
     pub micros: u64,

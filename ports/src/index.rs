@@ -47,7 +47,7 @@ pub trait Scorer: Send {
     /// The ordering keys of the vectors in `block` (`out.len()` rows of the dimension, row after row).
     ///
     /// # Errors
-    /// `Plugin`; `Deadline` when a plugin took too long.
+    /// `Plugin` when a plugin fails, which taking too long is too; `Invalid` when it refuses the query.
     fn keys(&mut self, block: &[f32], out: &mut [f32]) -> Result<()>;
 }
 

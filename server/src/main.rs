@@ -123,7 +123,7 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     say("stopping: requests under way may finish");
     stop.send_replace(true);
     rest.await??;
-    grpc.await??;
+    grpc.await?.map_err(|e| -> Box<dyn Error> { e })?;
     engine.shut_down().await;
     drop(locks);
     say("stopped");

@@ -15,7 +15,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn grpc(server: &Server) -> ProximaDbClient<Channel> {
-    ProximaDbClient::connect(server.grpc()).await.expect("connected")
+    let channel = Channel::from_shared(server.grpc()).expect("a URL").connect().await.expect("connected");
+    ProximaDbClient::new(channel)
 }
 
 fn with_documents() -> (TempDir, Server, String) {
@@ -42,7 +43,7 @@ fn name_and_uuid_are_interchangeable_on_every_route() {
         ("GET", "/records/doc_1", Value::Null),
         ("POST", "/records/get", json!({"ids": ["doc_1", "absent"]})),
         ("POST", "/search", json!({"vector": [1, 2, 3], "k": 3, "filter": {"year": {"$gte": 2010}}})),
-        ("POST", "/search/batch", json!({"searches": [{"vector": [1, 2, 3], "k": 2}, {"id": "doc_3", "k": 2}]})),
+        ("POST", "/search/batch", json!({"queries": [{"vector": [1, 2, 3], "k": 2}, {"id": "doc_3", "k": 2}]})),
         ("POST", "/scan", json!({"limit": 5})),
         ("POST", "/count", json!({"filter": {"lang": "en"}})),
         ("POST", "/flush", json!({})),
@@ -76,7 +77,7 @@ fn bad_input_is_refused_by_field_over_rest_and_changes_nothing() {
         (records, r#"{"upsert": [{"id": "", "vector": [1, 2, 3]}]}"#.to_owned(), "upsert[0].id"),
         (records, r#"{"upsert": [{"id": "a", "vector": "AAAA"}]}"#.to_owned(), "upsert[0].vector"),
         (records, r#"{"delete_where": {"year": {"$foo": 1}}}"#.to_owned(), "delete_where.year.$foo"),
-        (records, "{}".to_owned(), "records"),
+        (records, "{}".to_owned(), ""),
         (search, r#"{"vector": [1, 2, 3], "k": 0}"#.to_owned(), "k"),
         (search, r#"{"vector": [1, 2, 3], "k": 9223372036854775808}"#.to_owned(), "k"),
         (search, r#"{"vector": [1, 2, 3], "k": -1}"#.to_owned(), "k"),

@@ -116,8 +116,9 @@ fn check(server: &Server, known: &BTreeMap<u64, Known>, round: u64) {
         let allowed = version == state.acknowledged || version.is_some_and(|v| state.unknown.contains(&v));
         assert!(allowed, "round {round}: {id} has version {version:?}, known is {state:?}");
         if let (Some(record), Some(version)) = (&found, version) {
-            let stored: Vec<f64> = record["vector"].as_array().expect("a vector").iter().filter_map(Value::as_f64).collect();
-            assert_eq!(stored, vector(*id, version), "round {round}: the vector of {id}");
+            let stored: Vec<f32> = record["vector"].as_array().expect("a vector").iter().filter_map(|x| Some(x.as_f64()? as f32)).collect();
+            let written: Vec<f32> = vector(*id, version).into_iter().map(|x| x as f32).collect();
+            assert_eq!(stored, written, "round {round}: the vector of {id}");
             if id % 20 != round % 20 {
                 continue;
             }

@@ -61,6 +61,12 @@ impl Pool {
         &self.places
     }
 
+    /// The key that a node must be below to get in, once there is no room left.
+    #[inline]
+    fn bound(&self) -> Option<f32> {
+        if self.places.len() < self.room { None } else { self.places.last().map(|last| last.key()) }
+    }
+
     #[inline]
     fn offer(&mut self, place: Place) -> bool {
         if self.places.len() == self.room {
@@ -131,7 +137,10 @@ impl<L: Links> Beam<'_, L> {
         trail.fresh.clear();
         trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         loop {
-            let Trail { pool, fresh, products, .. } = trail;
+            let Trail { pool, fresh, products, differing, .. } = trail;
+            if let Some(bound) = pool.bound() {
+                self.codes.sift(&self.probe, fresh, differing, bound);
+            }
             counters.code_distances += fresh.len() as u64;
             self.codes.keys(&self.probe, fresh, products, |node, key| {
                 pool.offer(Place::new(key, node));
@@ -160,7 +169,10 @@ impl<L: Links> Beam<'_, L> {
         trail.fresh.clear();
         trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         loop {
-            let Trail { frontier: Frontier { ahead, found }, fresh, products, .. } = trail;
+            let Trail { frontier: Frontier { ahead, found }, fresh, products, differing, .. } = trail;
+            if let Some(worst) = found.peek().filter(|_| found.len() >= ef) {
+                self.codes.sift(&self.probe, fresh, differing, worst.key());
+            }
             counters.code_distances += fresh.len() as u64;
             self.codes.keys(&self.probe, fresh, products, |node, key| {
                 let place = Place::new(key, node);

@@ -11,7 +11,16 @@ use proximadb_ports::Vectors;
 
 use crate::aligned::AlignedRows;
 use crate::builtin::Measure;
+use crate::sketch::{Pair, Sketches, sketch};
 
+/// Nodes on which sketches are tried out, and how many of them are compared with all the others.
+const SAMPLE: usize = 2_048;
+const SAMPLE_PROBES: usize = 32;
+/// How many count as near, and which of the others are those that sketches should tell from them.
+const SAMPLE_NEAR: usize = 16;
+const SAMPLE_OTHERS: std::ops::Range<usize> = 128..256;
+/// Nodes that are sifted at a time at most: a list of the widest layer.
+const SIFTED_MAX: usize = 256;
 const LEVELS: f32 = 127.0;
 /// Adding it to a number of less than 2^22 leaves the nearest integer in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
@@ -23,8 +32,10 @@ const FARTHEST: f32 = 1e15;
 struct Factor {
     /// What one step of the code is worth.
     scale: f32,
-    /// The squared norm of what the code stands for.
+    /// The squared norm of what the code stands for, the additional component's square included.
     norm: f32,
+    /// The norm of what the code stands for, without that component.
+    length: f32,
 }
 
 /// The codes of a segment's rows, in the graph's order of nodes.
@@ -34,6 +45,7 @@ pub(crate) struct Codes {
     measure: Measure,
     rows: AlignedRows<i8>,
     factors: Vec<Factor>,
+    sketches: Sketches,
     /// The additional component of rows for the dot product; empty for others.
     lifts: Vec<f32>,
     mean: Vec<f32>,
@@ -52,6 +64,9 @@ pub(crate) struct Probe<'a> {
     norm: f32,
     product: f32,
     lift: f32,
+    signs: &'a [u64],
+    /// Times the row's length and the cosine between them it is what the product takes off.
+    reach: f32,
 }
 
 /// A query's own code.
@@ -59,6 +74,8 @@ pub(crate) struct Probe<'a> {
 pub(crate) struct QueryCode {
     code: AlignedRows<i8>,
     norm: f32,
+    signs: Vec<u64>,
+    length: f32,
 }
 
 impl Codes {
@@ -75,6 +92,7 @@ impl Codes {
             measure,
             rows: AlignedRows::filled(order.len(), AlignedRows::<i8>::stride_for(dimension), 0),
             factors: vec![Factor::default(); order.len()],
+            sketches: Sketches::new(dimension, order.len()),
             lifts: Vec::new(),
             mean: vec![0.0; dimension],
             shrink: 1.0,
@@ -90,8 +108,12 @@ impl Codes {
             codes.place(original(vectors, id), &mut row);
             let code = &mut codes.rows.row_mut(node)[..dimension];
             let scale = quantize(&row, code);
-            codes.factors[node] = Factor { scale, norm: scale * scale * active().dot_i8.row(code, code) as f32 };
+            let length = scale * steps_length(code);
+            codes.factors[node] = Factor { scale, norm: length * length, length };
+            codes.sketches.set(node, &row);
         }
+        let (near, others) = codes.pairs();
+        codes.sketches.calibrate(&near, &others);
         if measure == Measure::Dot {
             codes.lift();
         }
@@ -100,7 +122,7 @@ impl Codes {
 
     /// Bytes that they hold.
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.bytes() + size_of_val(&*self.factors) + size_of_val(&*self.lifts) + size_of_val(&*self.mean)
+        self.rows.bytes() + self.sketches.bytes() + size_of_val(&*self.factors) + size_of_val(&*self.lifts) + size_of_val(&*self.mean)
     }
 
     /// Encodes a query of the rows' dimension.
@@ -111,21 +133,25 @@ impl Codes {
             *into = QueryCode::of_stride(self.rows.stride());
         }
         let scale = quantize(buffer, &mut into.code.row_mut(0)[..self.dimension]);
+        into.length = steps_length(&into.code.row(0)[..self.dimension]);
+        into.signs.resize(self.sketches.words(), 0);
+        sketch(buffer, &mut into.signs);
         // Keys of one query are compared with each other only: all are divided by twice the query's scale.
         into.norm = if scale > 0.0 { (0.5 / scale).min(FARTHEST) } else { 1.0 };
     }
 
     /// What compares a query.
     pub(crate) fn probe<'a>(&self, query: &'a QueryCode) -> Probe<'a> {
-        Probe { code: &query.code.row(0)[..self.dimension], constant: 0.0, norm: query.norm, product: 1.0, lift: 0.0 }
+        let code = &query.code.row(0)[..self.dimension];
+        Probe { code, constant: 0.0, norm: query.norm, product: 1.0, lift: 0.0, signs: &query.signs, reach: query.length }
     }
 
     /// What compares a row with others; its keys are squared distances.
     pub(crate) fn probe_node(&self, node: u32) -> Probe<'_> {
-        let Factor { scale, norm } = self.factors[node as usize];
+        let Factor { scale, norm, length } = self.factors[node as usize];
         let code = &self.rows.row(node as usize)[..self.dimension];
         let lift = self.lifts.get(node as usize).map_or(0.0, |lift| 2.0 * lift);
-        Probe { code, constant: norm, norm: 1.0, product: 2.0 * scale, lift }
+        Probe { code, constant: norm, norm: 1.0, product: 2.0 * scale, lift, signs: self.sketches.of(node), reach: 2.0 * length }
     }
 
     /// Asks for what comparing these nodes needs beside their codes.
@@ -144,22 +170,44 @@ impl Codes {
         active().dot_i8.gather(probe.code, self.rows.all(), self.rows.stride(), nodes, products);
         if probe.lift == 0.0 {
             for (&node, &product) in nodes.iter().zip(products.iter()) {
-                let Factor { scale, norm } = self.factors[node as usize];
+                let Factor { scale, norm, .. } = self.factors[node as usize];
                 each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32);
             }
         } else {
             for (&node, &product) in nodes.iter().zip(products.iter()) {
-                let Factor { scale, norm } = self.factors[node as usize];
+                let Factor { scale, norm, .. } = self.factors[node as usize];
                 let lift = probe.lift * self.lifts[node as usize];
                 each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32 - lift);
             }
         }
     }
 
+    /// Drops the nodes whose keys are most likely beyond `bound`; it may drop some that are just within.
+    #[inline]
+    pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, differing: &mut Vec<u32>, bound: f32) {
+        if !self.sketches.is_useful() {
+            return;
+        }
+        let mut kept = 0;
+        let (read, mut keep) = (&*nodes, [0u32; SIFTED_MAX]);
+        if read.len() > SIFTED_MAX {
+            return;
+        }
+        self.sketches.each(probe.signs, read, differing, |at, cosine| {
+            let node = read[at];
+            let Factor { norm, length, .. } = self.factors[node as usize];
+            let lift = if probe.lift == 0.0 { 0.0 } else { probe.lift * self.lifts[node as usize] };
+            keep[kept] = node;
+            kept += usize::from(probe.constant + probe.norm * norm - probe.reach * length * cosine - lift < bound);
+        });
+        nodes.clear();
+        nodes.extend_from_slice(&keep[..kept]);
+    }
+
     /// The key of one node.
     #[inline]
     pub(crate) fn key(&self, probe: &Probe<'_>, node: u32) -> f32 {
-        let Factor { scale, norm } = self.factors[node as usize];
+        let Factor { scale, norm, .. } = self.factors[node as usize];
         let product = active().dot_i8.row(probe.code, &self.rows.row(node as usize)[..self.dimension]) as f32;
         let lift = if probe.lift == 0.0 { 0.0 } else { probe.lift * self.lifts[node as usize] };
         probe.constant + probe.norm * norm - probe.product * scale * product - lift
@@ -200,6 +248,39 @@ impl Codes {
         sums.into_iter().map(|sum| (sum / rows) as f32).collect()
     }
 
+    /// For a few nodes their nearest of a sample, and others of the sample that are not far either; none of few rows.
+    fn pairs(&self) -> (Vec<Pair>, Vec<Pair>) {
+        let (mut near, mut others) = (Vec::new(), Vec::new());
+        if self.factors.len() < SAMPLE {
+            return (near, others);
+        }
+        let sample: Vec<u32> = (0..SAMPLE as u32).collect();
+        let mut products = Vec::new();
+        for one in (0..SAMPLE as u32).step_by(SAMPLE / SAMPLE_PROBES) {
+            let mut keys = Vec::with_capacity(SAMPLE);
+            self.keys(&self.probe_node(one), &sample, &mut products, |other, key| keys.push((key, other)));
+            keys.retain(|&(_, other)| other != one);
+            keys.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let bound = self.cosine(one, keys[SAMPLE_NEAR - 1].1);
+            let pair = |&(_, other): &(f32, u32)| Pair { one, other, cosine: self.cosine(one, other), bound };
+            near.extend(keys[..SAMPLE_NEAR].iter().map(pair));
+            others.extend(keys[SAMPLE_OTHERS].iter().map(pair));
+        }
+        near.retain(|pair: &Pair| pair.cosine.is_finite());
+        (near, others)
+    }
+
+    /// The cosine between two rows once the mean is taken off; not a number where one of them is the mean.
+    fn cosine(&self, one: u32, other: u32) -> f32 {
+        let (a, b) = (&self.factors[one as usize], &self.factors[other as usize]);
+        let product = a.scale * b.scale * active().dot_i8.row(self.code(one), self.code(other)) as f32;
+        product / (a.length * b.length)
+    }
+
+    fn code(&self, node: u32) -> &[i8] {
+        &self.rows.row(node as usize)[..self.dimension]
+    }
+
     /// Brings all rows to the longest one's norm by one more component.
     fn lift(&mut self) {
         let squared = |node: usize| {
@@ -224,8 +305,13 @@ impl QueryCode {
     }
 
     fn of_stride(stride: usize) -> Self {
-        Self { code: AlignedRows::filled(1, stride, 0), norm: 1.0 }
+        Self { code: AlignedRows::filled(1, stride, 0), norm: 1.0, signs: Vec::new(), length: 0.0 }
     }
+}
+
+/// The norm of a code, in steps.
+fn steps_length(code: &[i8]) -> f32 {
+    (active().dot_i8.row(code, code) as f32).sqrt()
 }
 
 fn original(vectors: &Vectors, id: u32) -> &[f32] {

@@ -13,6 +13,7 @@ mod scan;
 mod scratch;
 mod select;
 mod sidecar;
+mod sketch;
 
 pub use builtin::{BuiltinMetric, BuiltinScorer};
 pub use flat::{FlatFactory, FlatIndex};

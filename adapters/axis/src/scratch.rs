@@ -24,6 +24,7 @@ pub(crate) struct Trail {
     pub(crate) frontier: Frontier,
     pub(crate) fresh: Vec<u32>,
     pub(crate) products: Vec<i32>,
+    pub(crate) differing: Vec<u32>,
 }
 
 impl Scratch {
@@ -34,6 +35,7 @@ impl Scratch {
             frontier: Frontier::default(),
             fresh: Vec::new(),
             products: Vec::new(),
+            differing: Vec::new(),
         };
         Self { trail, query: QueryCode::empty(), floats: Vec::new() }
     }

@@ -55,9 +55,10 @@ impl Service {
     async fn search_one(&self, request: v1::SearchRequest, time: Option<std::time::Duration>) -> Outcome<v1::SearchResponse> {
         let collection = convert::read_collection_ref(&request.collection)?;
         let query = request.query.ok_or_else(|| Invalid::new("query", "is required"))?;
-        let query = convert::read_search(query, time).map_err(|e| e.within("query"))?;
+        // Fields are named as over REST, where the query is the body.
+        let query = convert::read_search(query, time)?;
         let mut found = self.search_all(&collection, vec![query]).await.map_err(|mut error| {
-            error.field = error.field.map(|field| field.replacen("queries[0]", "query", 1));
+            error.field = error.field.map(|field| field.replacen("queries[0].", "", 1));
             error
         })?;
         Ok(found.remove(0))

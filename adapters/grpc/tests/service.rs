@@ -173,24 +173,24 @@ async fn bad_reads_are_named_and_reach_nothing() {
     let deep = (0..40).fold(field("a", Operator::Exists(true)), |inner, _| node(v1::filter::Node::Negated(Box::new(inner))));
     let pathless = node(v1::filter::Node::Field(v1::FieldTest { path: "a".to_owned(), test: None }));
     for (bad, field) in [
-        (v1::SearchQuery::default(), "query.vector"),
-        (v1::SearchQuery { k: Some(0), ..query() }, "query.k"),
-        (v1::SearchQuery { k: Some(1 << 63), ..query() }, "query.k"),
-        (v1::SearchQuery { k: Some(10_001), ..query() }, "query.k"),
-        (v1::SearchQuery { offset: 99_991, ..query() }, "query.offset"),
-        (v1::SearchQuery { offset: u64::MAX, ..query() }, "query.offset"),
-        (v1::SearchQuery { ef: Some(8_193), ..query() }, "query.ef"),
-        (v1::SearchQuery { timeout_ms: Some(0), ..query() }, "query.timeout_ms"),
-        (v1::SearchQuery { timeout_ms: Some(600_001), ..query() }, "query.timeout_ms"),
-        (v1::SearchQuery { score_threshold: Some(f32::NAN), ..query() }, "query.score_threshold"),
-        (v1::SearchQuery { near: Some(v1::search_query::Near::Id(String::new())), ..Default::default() }, "query.id"),
-        (filtered(v1::Filter { node: None }), "query.filter"),
-        (filtered(node(v1::filter::Node::AnyOf(Default::default()))), "query.filter.any_of"),
-        (filtered(node(v1::filter::Node::AllOf(wide))), "query.filter"),
-        (filtered(deep), "query.filter"),
-        (filtered(pathless), "query.filter.a.test"),
-        (filtered(field("a", Operator::Gt(value(Kind::NullValue(0))))), "query.filter.a.gt"),
-        (filtered(field("a", Operator::Eq(value(Kind::DoubleValue(f64::NAN))))), "query.filter.a.eq"),
+        (v1::SearchQuery::default(), "vector"),
+        (v1::SearchQuery { k: Some(0), ..query() }, "k"),
+        (v1::SearchQuery { k: Some(1 << 63), ..query() }, "k"),
+        (v1::SearchQuery { k: Some(10_001), ..query() }, "k"),
+        (v1::SearchQuery { offset: 99_991, ..query() }, "offset"),
+        (v1::SearchQuery { offset: u64::MAX, ..query() }, "offset"),
+        (v1::SearchQuery { ef: Some(8_193), ..query() }, "ef"),
+        (v1::SearchQuery { timeout_ms: Some(0), ..query() }, "timeout_ms"),
+        (v1::SearchQuery { timeout_ms: Some(600_001), ..query() }, "timeout_ms"),
+        (v1::SearchQuery { score_threshold: Some(f32::NAN), ..query() }, "score_threshold"),
+        (v1::SearchQuery { near: Some(v1::search_query::Near::Id(String::new())), ..Default::default() }, "id"),
+        (filtered(v1::Filter { node: None }), "filter"),
+        (filtered(node(v1::filter::Node::AnyOf(Default::default()))), "filter.any_of"),
+        (filtered(node(v1::filter::Node::AllOf(wide))), "filter"),
+        (filtered(deep), "filter"),
+        (filtered(pathless), "filter.a.test"),
+        (filtered(field("a", Operator::Gt(value(Kind::NullValue(0))))), "filter.a.gt"),
+        (filtered(field("a", Operator::Eq(value(Kind::DoubleValue(f64::NAN))))), "filter.a.eq"),
     ] {
         let request = v1::SearchRequest { collection: "documents".to_owned(), query: Some(bad) };
         server.refused(server.client().search(request).await, field);
@@ -338,7 +338,7 @@ async fn faults_have_their_code_and_details() {
     server.database.set_mishap(Mishap { fault: Some((Fault::Invalid, Some("queries[0].vector".to_owned()))), ..Mishap::default() });
     let search = v1::SearchRequest { collection: "documents".to_owned(), query: Some(query()) };
     let (info, _) = details(&server.client().search(search).await.expect_err("goes wrong"));
-    assert_eq!(info.metadata["field"], "query.vector");
+    assert_eq!(info.metadata["field"], "vector");
 }
 
 #[tokio::test]

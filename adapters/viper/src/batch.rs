@@ -22,7 +22,12 @@ use crate::remainder::{self, RemainderKeys};
 ///
 /// # Errors
 /// [`ViperError`] when Arrow refuses, which well-formed rows give it no reason to do.
-pub(crate) fn encode(layout: &Layout, rows: &Rows, range: Range<usize>, keys: &mut RemainderKeys) -> Result<(RecordBatch, usize), ViperError> {
+pub(crate) fn encode(
+    layout: &Layout,
+    rows: &Rows,
+    range: Range<usize>,
+    keys: &mut RemainderKeys,
+) -> Result<(RecordBatch, usize), ViperError> {
     let short = || ViperError::Layout("the rows have columns of differing length".to_owned());
     let ids = rows.ids.get(range.clone()).ok_or_else(short)?;
     let components = range.start * layout.dimension..range.end * layout.dimension;

@@ -133,9 +133,13 @@ fn float_operand(value: &Value) -> Operand<f64> {
     let near = near + 0.0;
     match Value::Float(near).compare(value) {
         None => Operand::NONE,
-        Some(Ordering::Equal) => {
-            Operand { at_least: Some(near), at_most: Some(near), above: Some(near.next_up()), below: Some(near.next_down()), same: Some(near) }
-        }
+        Some(Ordering::Equal) => Operand {
+            at_least: Some(near),
+            at_most: Some(near),
+            above: Some(near.next_up()),
+            below: Some(near.next_down()),
+            same: Some(near),
+        },
         Some(side) => {
             // The operand is an integer between two neighbouring floats, neither of which equals it.
             let (less, greater) = if side.is_gt() { (near.next_down(), near) } else { (near, near.next_up()) };
@@ -176,7 +180,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn number() -> impl Strategy<Value = Value> {
-        let edge = prop::sample::select(vec![0i128, 1 << 52, 1 << 53, (1 << 53) + 1, 1 << 62, i64::MAX.into(), 1 << 63, u64::MAX.into(), 1 << 64]);
+        let edge =
+            prop::sample::select(vec![0i128, 1 << 52, 1 << 53, (1 << 53) + 1, 1 << 62, i64::MAX.into(), 1 << 63, u64::MAX.into(), 1 << 64]);
         let near = (edge, -2i128..=2, any::<bool>(), 0u8..3).prop_map(|(edge, by, minus, kind)| {
             let n = if minus { -(edge + by) } else { edge + by };
             match (kind, i64::try_from(n), u64::try_from(n)) {
@@ -186,7 +191,8 @@ mod tests {
                 _ => Value::Float(n as f64),
             }
         });
-        let special = prop::sample::select(vec![-0.0, f64::MIN, f64::MAX, f64::MIN_POSITIVE, f64::INFINITY, f64::NAN, 1e300]).prop_map(Value::Float);
+        let special =
+            prop::sample::select(vec![-0.0, f64::MIN, f64::MAX, f64::MIN_POSITIVE, f64::INFINITY, f64::NAN, 1e300]).prop_map(Value::Float);
         prop_oneof![6 => near, 2 => (-3i64..3).prop_map(Value::Int), 1 => special, 1 => Just(Value::String("1".into())), 1 => Just(Value::Null)]
     }
 

@@ -15,7 +15,13 @@ use crate::column::value_at;
 /// The rows for which a test of a field holds.
 ///
 /// The field's value is that of `column` where the row has one there, or else what `remainder`, one entry a row, has at `path`.
-pub(crate) fn field(rows: usize, path: &str, test: &Test, column: Option<&dyn Array>, remainder: Option<&[Option<Metadata>]>) -> BooleanBuffer {
+pub(crate) fn field(
+    rows: usize,
+    path: &str,
+    test: &Test,
+    column: Option<&dyn Array>,
+    remainder: Option<&[Option<Metadata>]>,
+) -> BooleanBuffer {
     let typed = column.map(|array| values(test, array));
     let nulls = column.and_then(|array| array.nulls());
     let is_typed = |row: usize| column.is_some() && nulls.is_none_or(|nulls| nulls.is_valid(row));

@@ -37,7 +37,7 @@ impl VerifiedFile {
         let mut start = 0;
         while start < bytes {
             let end = bytes.min(start + PIECE_BYTES);
-            for piece in file.get(&[start..end]).await? {
+            for piece in file.get(&[Range { start, end }]).await? {
                 checksum = crc32c::crc32c_append(checksum, &piece);
                 file.chunks.extend(piece.chunks(CHUNK_BYTES as usize).map(crc32c::crc32c));
             }

@@ -25,12 +25,7 @@ pub(crate) const REMAINDER_KEYS: &str = "proximadb.remainder_keys";
 
 /// What a footer says of whose it is.
 pub(crate) fn identity(shard: ShardId, id: FileId, dimension: usize) -> [(&'static str, String); 4] {
-    [
-        (FORMAT_KEY, FORMAT.to_owned()),
-        (SHARD_KEY, shard.to_string()),
-        (SEGMENT_KEY, id.to_string()),
-        (DIMENSION_KEY, dimension.to_string()),
-    ]
+    [(FORMAT_KEY, FORMAT.to_owned()), (SHARD_KEY, shard.to_string()), (SEGMENT_KEY, id.to_string()), (DIMENSION_KEY, dimension.to_string())]
 }
 
 /// A footer that was read.

@@ -70,8 +70,12 @@ impl Layout {
     /// values in the sample are all of one type, the commonest first, up to `columns_max` columns. Later values of another type
     /// go to the remainder.
     pub(crate) fn choose(dimension: usize, declared: &Schema, sample: &[Rows], columns_max: usize) -> Self {
-        let mut chosen: BTreeMap<&str, ColumnKind> =
-            declared.fields().iter().filter(|(key, _)| may_name_column(key)).map(|(key, kind)| (key.as_str(), ColumnKind::from(*kind))).collect();
+        let mut chosen: BTreeMap<&str, ColumnKind> = declared
+            .fields()
+            .iter()
+            .filter(|(key, _)| may_name_column(key))
+            .map(|(key, kind)| (key.as_str(), ColumnKind::from(*kind)))
+            .collect();
         let mut seen: BTreeMap<&str, Tally> = BTreeMap::new();
         for metadata in sample.iter().flat_map(|rows| &rows.metadata) {
             for (key, value) in metadata.fields() {
@@ -102,7 +106,8 @@ impl Layout {
         let DataType::FixedSizeList(_, dimension) = vector.data_type() else {
             return Err(wrong("its second column is not one of vectors"));
         };
-        let dimension = usize::try_from(*dimension).ok().filter(|d| (1..=DIMENSION_MAX).contains(d)).ok_or_else(|| wrong("its dimension"))?;
+        let dimension =
+            usize::try_from(*dimension).ok().filter(|d| (1..=DIMENSION_MAX).contains(d)).ok_or_else(|| wrong("its dimension"))?;
         let metadata = fields.get(METADATA..fields.len().saturating_sub(1)).ok_or_else(|| wrong("it has too few columns"))?;
         let mut columns = Vec::new();
         for field in metadata {

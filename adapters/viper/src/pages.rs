@@ -37,7 +37,8 @@ impl Pages {
     /// `Corrupt` when the footer contradicts itself.
     pub(crate) fn new(file: &Arc<VerifiedFile>, footer: &Footer, places: &[usize], wanted: Wanted, batch_rows: usize) -> Result<Self> {
         let mask = ProjectionMask::roots(footer.arrow.parquet_schema(), places.iter().copied());
-        let builder = ParquetPushDecoderBuilder::new_with_metadata(footer.arrow.clone()).with_projection(mask).with_batch_size(batch_rows.max(1));
+        let builder =
+            ParquetPushDecoderBuilder::new_with_metadata(footer.arrow.clone()).with_projection(mask).with_batch_size(batch_rows.max(1));
         let builder = match wanted {
             Wanted::Every => builder,
             Wanted::Group(group) => builder.with_row_groups(vec![group]),

@@ -1,6 +1,7 @@
 //! Answering filters over a segment: what can be ruled out is, the rest is decoded once, kept, and compared column by column.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -65,7 +66,8 @@ fn blooms_of(reader: &ViperReader, filter: &Filter) -> Vec<usize> {
             Filter::Not(inner) => walk(reader, inner, columns),
             Filter::Field { path, test: Test::Eq(_) | Test::Ne(_) | Test::In(_) | Test::Nin(_) } => {
                 let layout = &reader.footer.layout;
-                let text = |column: &usize| layout.columns.get(*column).is_some_and(|c| matches!(c.kind, ColumnKind::Text | ColumnKind::TextList));
+                let text =
+                    |column: &usize| layout.columns.get(*column).is_some_and(|c| matches!(c.kind, ColumnKind::Text | ColumnKind::TextList));
                 columns.extend(layout.column_of(path).filter(text));
             }
             Filter::Field { .. } => {}
@@ -105,7 +107,7 @@ async fn bloom(reader: &ViperReader, group: usize, column: usize) -> Result<Arc<
     let place = chunk.and_then(|c| Some((u64::try_from(c.bloom_filter_offset()?).ok()?, u64::try_from(c.bloom_filter_length()?).ok()?)));
     let filter = match place {
         Some((start, len)) => {
-            let data = reader.file.read(&[start..start.saturating_add(len)]).await?;
+            let data = reader.file.read(&[Range { start, end: start.saturating_add(len) }]).await?;
             let bytes = data.first().map(|bytes| bytes.as_ref()).unwrap_or_default();
             Some(Sbbf::from_bytes(bytes).map_err(|e| ViperError::from(e).corrupt("segment.select", reader.file.key()))?)
         }

@@ -1,8 +1,8 @@
 //! One segment while it is written: rows in, bytes of a Parquet file out. Knows the encodings; knows no place to put the bytes.
 
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -121,8 +121,9 @@ impl SegmentWriter {
 }
 
 /// Encodings, by column:
-/// - vectors: split by byte, so that the compressor sees all exponents together and passes over the mantissas, which are noise;
-///   measured on normal numbers that is both smaller and faster than plain. No statistics: nobody asks for a range of components;
+/// - vectors: split by byte, so that the compressor sees all exponents together, apart from the mantissas, which are noise. On
+///   100,000 normal vectors of 384 components that made files 0.4 % (Zstandard 1) to 5.5 % (LZ4) smaller than plain; no
+///   difference in speed stood out from the noise of that measurement. No statistics: nobody asks for a range of components;
 /// - ids: plain with a bloom filter, since they do not repeat; sequences: differences, since they mostly count up;
 /// - text columns: a dictionary while it stays small, with a bloom filter; everything else plain.
 fn properties(layout: &Layout, descriptor: &SchemaDescriptor, options: &ViperOptions) -> WriterProperties {

@@ -39,7 +39,7 @@ fn small() -> ViperOptions {
 
 #[tokio::test]
 async fn small_row_groups_and_pages() {
-    check(small(), 60).await;
+    check(small(), 40).await;
 }
 
 #[tokio::test]
@@ -54,5 +54,6 @@ async fn few_typed_columns_and_no_cache() {
 
 #[tokio::test]
 async fn a_row_group_a_row() {
-    check(ViperOptions { row_group_rows_max: 0, page_bytes_max: 0, cache_bytes_max: 4_096, compression: Compression::None, ..small() }, 40).await;
+    check(ViperOptions { row_group_rows_max: 0, page_bytes_max: 0, cache_bytes_max: 4_096, compression: Compression::None, ..small() }, 12)
+        .await;
 }

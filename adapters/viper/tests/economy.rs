@@ -132,7 +132,10 @@ async fn a_few_rows_cost_a_small_part_of_the_file() {
     let asked: Vec<u32> = (0..10).map(|i| i * 9_973 + 17).collect();
     let rows = reader.fetch(&asked, Projection::ALL).await.expect("fetch");
     let all = filesystem.take();
-    assert_eq!(rows.ids.iter().map(|id| id.to_string()).collect::<Vec<_>>(), asked.iter().map(|n| format!("record-{n}")).collect::<Vec<_>>());
+    assert_eq!(
+        rows.ids.iter().map(|id| id.to_string()).collect::<Vec<_>>(),
+        asked.iter().map(|n| format!("record-{n}")).collect::<Vec<_>>()
+    );
     reader.fetch(&asked, Projection::IDS).await.expect("fetch");
     let ids = filesystem.take();
     println!("file {} bytes; 10 rows read {all} bytes, without vectors and metadata {ids}", meta.bytes);
@@ -172,6 +175,7 @@ async fn bloom_filters_rule_out_what_statistics_cannot() {
     // All of these texts are within the range of the texts of every row group.
     check(field("lang", Test::In(texts(&["b", "lang", "m"]))), 0, 0).await;
     check(field("lang", Test::In(texts(&["b", "a-3", "a-9"]))), BLOCK_ROWS / 2, BLOCK_ROWS).await;
-    let both = vec![field("lang", Test::Eq(Value::String("z-3".to_owned()))), field("note.n", Test::Lt(Value::Int(3 * BLOCK_ROWS as i64 + 6)))];
+    let both =
+        vec![field("lang", Test::Eq(Value::String("z-3".to_owned()))), field("note.n", Test::Lt(Value::Int(3 * BLOCK_ROWS as i64 + 6)))];
     check(Filter::And(both), 3, BLOCK_ROWS).await;
 }

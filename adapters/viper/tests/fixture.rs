@@ -59,7 +59,13 @@ fn rows() -> Rows {
     for (n, fields) in metadata.into_iter().enumerate() {
         let expires = (n == 2).then_some(Timestamp(4_102_444_800_000_000));
         let id = RecordId::new(&format!("record {n} ü")).expect("valid");
-        rows.push(id, &[n as f32, -0.0, f32::MIN_POSITIVE], Arc::new(Metadata::new(fields).expect("small")), Sequence(n as u64 + 10), expires);
+        rows.push(
+            id,
+            &[n as f32, -0.0, f32::MIN_POSITIVE],
+            Arc::new(Metadata::new(fields).expect("small")),
+            Sequence(n as u64 + 10),
+            expires,
+        );
     }
     rows
 }
@@ -107,7 +113,8 @@ async fn the_first_format_is_read() {
 fn the_columns_are_those_of_the_docs() {
     let bytes = Bytes::from(std::fs::read(path()).expect("the fixture is there"));
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("plain Parquet");
-    let columns: Vec<String> = reader.schema().fields().iter().map(|f| format!("{} {} {}", f.name(), f.data_type(), f.is_nullable())).collect();
+    let columns: Vec<String> =
+        reader.schema().fields().iter().map(|f| format!("{} {} {}", f.name(), f.data_type(), f.is_nullable())).collect();
     let expected = [
         "id Utf8 false",
         "vector FixedSizeList(3 x non-null Float32, field: 'element') false",

@@ -403,7 +403,7 @@ impl Database for Engine {
             let spec = &first.manifest.collection.spec;
             let many = queries.len() > 1;
             for (i, request) in queries.iter().enumerate() {
-                let place = |e: Invalid| if many { e.within(&format!("searches[{i}]")) } else { e };
+                let place = |e: Invalid| if many { e.within(&format!("queries[{i}]")) } else { e };
                 search::check(request, spec).map_err(|e| PortError::invalid("search", place(e)))?;
             }
         }

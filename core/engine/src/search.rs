@@ -49,7 +49,7 @@ pub(crate) fn check(request: &SearchRequest, spec: &CollectionSpec) -> std::resu
 /// `NotFound` for a query by a record that is not there; `Deadline`; errors of reading.
 pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<SearchRequest>) -> Result<Vec<SearchResponse>> {
     if requests.len() > SEARCH_BATCH_MAX {
-        let invalid = Invalid::new("searches", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
+        let invalid = Invalid::new("queries", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
         return Err(PortError::invalid("search", invalid));
     }
     let shards = Arc::new(shards);
@@ -214,6 +214,7 @@ impl Job {
                 }
             }
             stats.memtable_rows += compared;
+            stats.counters.distances += compared;
             if self.request.explain && stored > 0 {
                 let counters = SearchCounters { distances: compared, ..SearchCounters::default() };
                 let reason = "rows that are not yet in a segment are compared one by one";
@@ -308,7 +309,7 @@ impl Answer {
         let took = env.clock.monotonic().saturating_sub(started);
         stats.micros = took.as_micros() as u64;
         env.telemetry.observe("proximadb_search_seconds", &[], took.as_secs_f64());
-        env.telemetry.count("proximadb_distances_total", &[], stats.counters.distances + stats.memtable_rows);
+        env.telemetry.count("proximadb_distances_total", &[], stats.counters.distances);
         Ok(SearchResponse { hits, score_kind: self.metric.descriptor().score_kind, stats })
     }
 }

@@ -81,9 +81,6 @@ fn tag(request: &WriteRequest) -> std::result::Result<Option<IdempotencyTag>, In
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX || key.chars().any(char::is_control) {
         return Err(Invalid::new("idempotency_key", format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes without control characters")));
     }
-    if request.durability == Durability::Async {
-        return Err(Invalid::new("idempotency_key", "needs a durable write"));
-    }
     Ok(Some(IdempotencyTag { key: key.clone(), fingerprint: fingerprint(request) }))
 }
 

@@ -1,0 +1,133 @@
+//! The engine that compiles plugins, and the walls around each of their instances. Knows no world of plugins.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use proximadb_ports::{Fault, PortError};
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
+
+use crate::options::{Interruption, PluginOptions};
+use crate::plugin_error::PluginError;
+use crate::ticker::Ticker;
+
+/// Compiled components that are kept for the next plugin of the same bytes, such as a metric for another dimension.
+const COMPILED_MAX: usize = 64;
+
+/// One engine with its limits; every plugin of a host lives in it.
+pub(crate) struct Sandbox {
+    engine: Engine,
+    options: PluginOptions,
+    compiled: Mutex<HashMap<[u8; 32], Component>>,
+    /// Ticks as long as anybody can call a plugin.
+    _ticker: Option<Ticker>,
+}
+
+impl Sandbox {
+    /// # Errors
+    /// `Invalid` for limits that contradict each other; `Unavailable` when no thread can be had.
+    pub(crate) fn new(options: PluginOptions) -> Result<Self, PortError> {
+        const OP: &str = "plugins.open";
+        let mut config = Config::new();
+        // The results of these depend on the processor, or nobody needs them: a small surface is the better wall.
+        config.wasm_relaxed_simd(false).wasm_memory64(false).wasm_multi_memory(false);
+        config.max_wasm_stack(options.stack_bytes_max);
+        match options.interruption {
+            Interruption::Time { .. } => config.epoch_interruption(true),
+            Interruption::Fuel { .. } => config.consume_fuel(true),
+        };
+        let refused = |error: wasmtime::Error| {
+            PortError::new(Fault::Invalid, OP, "the options", "no engine can be made with these limits").with_source(error)
+        };
+        let engine = Engine::new(&config).map_err(refused)?;
+        let ticker = match options.interruption {
+            Interruption::Time { tick, .. } if tick.is_zero() => {
+                return Err(PortError::new(Fault::Invalid, OP, "the options", "time must pass between two ticks"));
+            }
+            Interruption::Time { tick, .. } => {
+                let no_thread = |error| PortError::new(Fault::Unavailable, OP, "the ticker", "no thread can be had").with_source(error);
+                Some(Ticker::start(engine.clone(), tick).map_err(no_thread)?)
+            }
+            Interruption::Fuel { .. } => None,
+        };
+        Ok(Self { engine, options, compiled: Mutex::default(), _ticker: ticker })
+    }
+
+    pub(crate) fn options(&self) -> &PluginOptions {
+        &self.options
+    }
+
+    /// Compiles a component, or finds it compiled; the second value is its sha256.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(crate) fn compile(&self, bytes: &[u8], expected: Option<[u8; 32]>) -> Result<(InstancePre<StoreLimits>, [u8; 32]), PluginError> {
+        let max = self.options.component_bytes_max;
+        if bytes.len() > max {
+            return Err(PluginError::TooLarge { bytes: bytes.len(), max });
+        }
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            return Err(PluginError::OtherBytes { expected: hex(&expected), actual: hex(&digest) });
+        }
+        let component = self.component(bytes, digest)?;
+        if let Some((name, _)) = component.component_type().imports(&self.engine).next() {
+            return Err(PluginError::Imports(name.to_owned()));
+        }
+        let pre = Linker::new(&self.engine).instantiate_pre(&component).map_err(PluginError::NotAComponent)?;
+        Ok((pre, digest))
+    }
+
+    fn component(&self, bytes: &[u8], digest: [u8; 32]) -> Result<Component, PluginError> {
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = compiled().get(&digest) {
+            return Ok(component.clone());
+        }
+        let component = Component::from_binary(&self.engine, bytes).map_err(PluginError::NotAComponent)?;
+        let mut compiled = compiled();
+        if compiled.len() < COMPILED_MAX {
+            compiled.insert(digest, component.clone());
+        }
+        Ok(component)
+    }
+
+    /// An empty store behind the limits, its time for a first call already running.
+    ///
+    /// # Errors
+    /// None that a plugin could cause.
+    pub(crate) fn store(&self) -> Result<Store<StoreLimits>, PluginError> {
+        let options = &self.options;
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(options.memory_bytes_max)
+            .memories(1)
+            .table_elements(options.table_elements_max)
+            .tables(options.instances_max)
+            .instances(options.instances_max)
+            .build();
+        let mut store = Store::new(&self.engine, limits);
+        store.limiter(|limits| limits);
+        self.allow_a_call(&mut store)?;
+        Ok(store)
+    }
+
+    /// Gives a store the whole time of one call, from now on.
+    ///
+    /// # Errors
+    /// None that a plugin could cause.
+    pub(crate) fn allow_a_call(&self, store: &mut Store<StoreLimits>) -> Result<(), PluginError> {
+        match self.options.interruption {
+            Interruption::Time { tick, call_max } => {
+                // One more, since the present tick is under way already.
+                let ticks = call_max.as_nanos().div_ceil(tick.as_nanos().max(1)).saturating_add(1);
+                store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
+                Ok(())
+            }
+            Interruption::Fuel { call_max } => store.set_fuel(call_max).map_err(PluginError::Trapped),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
