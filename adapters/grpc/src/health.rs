@@ -47,6 +47,7 @@ impl Health for HealthService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     /// Tells the status, and then each time that it has changed; ends when nobody reads any more.
+    #[expect(clippy::disallowed_methods, reason = "sockets need a real runtime anyway, and a transport holds no clock, only the database")]
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let known = is_known(&request.get_ref().service);
         let database = self.database.clone();

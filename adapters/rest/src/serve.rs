@@ -19,6 +19,7 @@ use crate::settings::RestSettings;
 ///
 /// # Cancellation
 /// Dropping the future stops accepting at once; connections end with the runtime.
+#[expect(clippy::disallowed_methods, reason = "sockets need a real runtime anyway, and a transport holds no clock, only the database")]
 pub async fn serve(
     listener: TcpListener,
     database: Arc<dyn Database>,

@@ -1,3 +1,5 @@
+//! Metadata and vectors through their messages and back.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

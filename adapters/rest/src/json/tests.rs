@@ -1,3 +1,5 @@
+//! What the reader refuses and where, and what comes back as it was.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
