@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proximadb_model::limits::{EF_MAX, K_MAX, SEARCH_BATCH_MAX, TIMEOUT_MS_MAX, WINDOW_MAX};
-use proximadb_model::{Candidate, CollectionSpec, Filter, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan};
+use proximadb_model::{
+    Candidate, CollectionSpec, Filter, IndexKind, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
+};
 use proximadb_ports::{
     Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats,
     SegmentExplain,
@@ -59,6 +61,8 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
     for request in requests {
         jobs.push(prepare(env, &shards, request, now).await?);
     }
+    // Whoever stops waiting drops these, and the computations end at their next look at the budget.
+    let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
     // Each part of a batch is one computation, so that a single search pays for one hand-over and a batch uses every thread.
     let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
     let size = jobs.len().div_ceil(parts).max(1);
@@ -86,7 +90,6 @@ struct Job {
     allowed: Vec<Vec<Option<RowSet>>>,
     rows_filtered: u64,
     budget: Budget,
-    _cancel: CancelOnDrop,
 }
 
 async fn prepare(env: &Env, shards: &[Arc<Snapshot>], request: SearchRequest, now: Timestamp) -> Result<Job> {
@@ -107,7 +110,7 @@ async fn prepare(env: &Env, shards: &[Arc<Snapshot>], request: SearchRequest, no
         allowed.push(segments);
         budget.check()?;
     }
-    Ok(Job { request, vector, exclude, allowed, rows_filtered, _cancel: CancelOnDrop(budget.clone()), budget })
+    Ok(Job { request, vector, exclude, allowed, rows_filtered, budget })
 }
 
 async fn vector_of(shards: &[Arc<Snapshot>], id: &RecordId, now: Timestamp) -> Result<Vec<f32>> {
@@ -232,11 +235,12 @@ impl Job {
         top: &mut TopK<Found>,
         stats: &mut SearchStats,
     ) -> Result<()> {
-        let ef = self.request.ef.unwrap_or(snapshot.manifest.collection.spec.index.ef_search as usize);
+        let index = &snapshot.manifest.collection.spec.index;
+        let ef = self.request.ef.unwrap_or(index.ef_search as usize);
         for (source, view) in snapshot.segments.iter().enumerate() {
             let allow = self.allowed.get(shard).and_then(|s| s.get(source)).and_then(Option::as_ref);
             let allowed = allow.map_or(view.rows(), RowSet::count);
-            let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() };
+            let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() && index.kind != IndexKind::Flat };
             let plan = plan::plan_segment(facts, window, ef, self.request.exact);
             let params = match plan.strategy {
                 plan::SearchStrategy::Nothing => None,

@@ -85,7 +85,7 @@ impl Writer {
 
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self) {
-        while self.stopping.is_none() {
+        while self.stopping.is_none() && !self.is_abandoned() {
             self.start_due_work();
             let accepting = self.accepts_writes();
             let pause = self.pause();
@@ -111,6 +111,11 @@ impl Writer {
         if let Some(done) = self.stopping.take() {
             let _ = done.send(());
         }
+    }
+
+    /// Whether the shard was dropped and nobody but this task holds it; what its last readers left is cleared at the next start.
+    fn is_abandoned(&self) -> bool {
+        self.shard.is_dropped() && !self.flushing && !self.maintaining && self.trash.is_empty() && Arc::strong_count(&self.shard) == 1
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -141,6 +146,9 @@ impl Writer {
         let now = self.now();
         if self.retry_at > now {
             return Some(self.retry_at - now);
+        }
+        if self.shard.is_dropped() {
+            return Some(self.shop.env.settings.retry_after);
         }
         let waits = !self.maintaining && !self.is_quiet() && self.next_work(true).is_some();
         waits.then(|| self.quiet_from.saturating_sub(now).max(Duration::from_millis(1)))

@@ -239,7 +239,7 @@ impl CollectionSpec {
 pub struct CollectionPatch {
     /// New words for people.
     pub description: Option<String>,
-    /// New index settings; segments move over in the background.
+    /// New index settings. `ef_search` and the kind hold for searches at once; `m` and `ef_construction` for graphs built from then on.
     pub index: Option<IndexSettings>,
 }
 
