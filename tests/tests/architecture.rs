@@ -77,7 +77,8 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("parquet", &["proximadb-viper"]),
     ("arrow", &["proximadb-viper"]),
     ("object_store", &["proximadb-filesystem"]),
-    ("tonic", &["proximadb-grpc", "proximadb-proto"]),
+    // The tests of the whole are a client of the real server.
+    ("tonic", &["proximadb-grpc", "proximadb-proto", "proximadb-tests"]),
     ("prost", &["proximadb-grpc", "proximadb-proto"]),
     ("axum", &["proximadb-rest"]),
     ("tower-http", &["proximadb-rest"]),

@@ -1,31 +1,28 @@
 //! The database: the inbound port over collections, shards and sites.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use proximadb_model::limits::{COLLECTIONS_MAX, SCAN_PAGE_MAX};
-use proximadb_model::{
-    Collection, CollectionId, CollectionPatch, CollectionRef, CollectionSpec, Epoch, Filter, Invalid, Manifest, ManifestNumber, Memtable,
-    RecordId, Sequence, ShardId, ShardState, SiteId, SiteMap, SiteView, Subject, plan,
-};
+use proximadb_model::limits::SCAN_PAGE_MAX;
+use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
-    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, Metric, PortError, ReadOptions, Result, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome, WriteRequest,
+    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, PortError, ReadOptions, Result, ScanPage,
+    ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, WriteOutcome, WriteRequest,
 };
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, watch};
 
-use crate::background::Workshop;
 use crate::catalog::{Catalog, OpenCollection};
 use crate::env::Env;
 use crate::parts::Parts;
-use crate::shard::Shard;
-use crate::shard_files::{Put, ShardFiles};
 use crate::site::{Site, SiteRef, chain};
-use crate::snapshot::Snapshot;
-use crate::{cursor, read, recover, search};
+use crate::{cursor, read, search};
 
+mod create;
+mod log_keeper;
+mod recovery;
+mod status;
 mod write;
 
 /// The engine: a [`Database`] over the adapters that it was given.
@@ -50,7 +47,7 @@ impl Engine {
         let (stopping, stopped) = watch::channel(false);
         let engine = Arc::new(Self { env, assigner, sites, catalog: Catalog::default(), directory: Mutex::new(()), stopping });
         engine.recover().await;
-        engine.env.executor.spawn("log-keeper", Box::pin(keep_logs_short(Arc::downgrade(&engine), stopped)));
+        engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }
 
@@ -59,220 +56,6 @@ impl Engine {
         self.stopping.send_replace(true);
         let shards: Vec<_> = self.catalog.all().iter().flat_map(|c| c.reachable().cloned().collect::<Vec<_>>()).collect();
         join_all(shards.iter().map(|s| s.stop())).await;
-    }
-
-    /// Flushes the shards that keep the oldest file of a log that has grown too long, so that it can be freed.
-    async fn shorten_logs(&self) {
-        for site in &self.sites {
-            let Ok(open) = site.open() else { continue };
-            if open.access.wal.stats().bytes < self.env.settings.wal_bytes_max {
-                continue;
-            }
-            for id in open.access.wal.oldest_holders().shards {
-                let collection = self.catalog.find(&CollectionRef::Id(id.collection));
-                let Ok(collection) = collection else { continue };
-                if let Some(shard) = collection.shards.get(id.index as usize).and_then(Option::as_ref)
-                    && let Err(e) = shard.flush().await
-                {
-                    tracing::warn!(shard = %id, error = chain(&e), "the log cannot be shortened");
-                }
-            }
-        }
-    }
-
-    async fn recover(&self) {
-        let scanned = join_all(self.sites.iter().map(|site| recover::scan_site(&self.env, site))).await;
-        let found = recover::newest_copies(&self.env, scanned.into_iter().flatten().collect());
-        let dropped = recover::dropped(&found);
-        let mut collections: BTreeMap<CollectionId, Collection> = BTreeMap::new();
-        let mut by_site: BTreeMap<u32, Vec<recover::FoundShard>> = BTreeMap::new();
-        for (shard, found) in found {
-            if found.manifest.state == ShardState::Dropped {
-                recover::clear_dropped(&self.env, &found).await;
-            } else if dropped.contains(&shard.collection) {
-                // A crash came between the first and the last shard of a drop, which nobody was told had succeeded or failed.
-                self.finish_drop(found).await;
-            } else {
-                collections.insert(shard.collection, found.manifest.collection.clone());
-                by_site.entry(found.site.0.instance).or_default().push(found);
-            }
-        }
-        let opened = join_all(by_site.into_values().map(|shards| self.open_site_shards(shards))).await;
-        let mut shards: BTreeMap<ShardId, Arc<Shard>> = opened.into_iter().flatten().map(|s| (s.id, s)).collect();
-        for (id, collection) in collections {
-            let count = collection.spec.shards;
-            let of_collection = (0..count).map(|index| shards.remove(&ShardId { collection: id, index })).collect::<Vec<_>>();
-            let missing = of_collection.iter().filter(|s| s.is_none()).count();
-            if missing > 0 {
-                self.env.problem(format!("collection {}", collection.spec.name), format!("{missing} of {count} shards cannot be reached"));
-            }
-            if let Err(collection) = self.catalog.insert(OpenCollection::new(collection, of_collection)) {
-                self.env
-                    .problem(format!("collection {}", collection.id), "another collection has the same name; it can be reached by neither");
-            }
-        }
-        self.report_unknown_logs().await;
-    }
-
-    /// Opens the shards of one site one after the other: they share its disk.
-    async fn open_site_shards(&self, found: Vec<recover::FoundShard>) -> Vec<Arc<Shard>> {
-        let started = self.env.clock.monotonic();
-        let site = found.first().map(|f| f.site.clone());
-        let mut shards = Vec::new();
-        for found in found {
-            let id = found.manifest.shard;
-            match recover::open_shard(&self.env, found).await {
-                Ok(shard) => shards.push(shard),
-                Err(e) => self.env.problem(format!("shard {id}"), chain(&e)),
-            }
-        }
-        if let Some(site) = site {
-            let took = self.env.clock.monotonic().saturating_sub(started);
-            site.0.recovered.lock().unwrap_or_else(PoisonError::into_inner).millis = took.as_millis() as u64;
-        }
-        shards
-    }
-
-    async fn finish_drop(&self, found: recover::FoundShard) {
-        let id = found.manifest.shard;
-        let result = match recover::open_shard(&self.env, found).await {
-            Ok(shard) => {
-                let result = shard.drop_files().await;
-                shard.stop().await;
-                result
-            }
-            Err(e) => Err(e),
-        };
-        if let Err(e) = result {
-            self.env.problem(format!("dropped shard {id}"), chain(&e));
-        }
-    }
-
-    /// A log that holds operations of a shard without any manifest has outlived something; that must not go unseen.
-    async fn report_unknown_logs(&self) {
-        for site in &self.sites {
-            let Ok(open) = site.open() else { continue };
-            let Ok(shards) = open.access.wal.shards().await else { continue };
-            let prefixes = open.access.filesystem.list_prefixes(crate::layout::SHARDS).await.unwrap_or_default();
-            let known: BTreeSet<_> = prefixes.iter().filter_map(|p| p.parse::<ShardId>().ok()).collect();
-            for (shard, last) in shards {
-                if !known.contains(&shard) {
-                    let what = format!("the log of {} holds operations up to {last} of it, but no manifest is there", site.0.location);
-                    self.env.problem(format!("shard {shard}"), what);
-                }
-            }
-        }
-    }
-
-    fn site_map(&self) -> SiteMap {
-        let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
-        for collection in self.catalog.all() {
-            for shard in collection.reachable() {
-                let place = shards.entry(shard.site.0.instance).or_default();
-                place.0 += 1;
-                place.1 += shard.stored_bytes();
-            }
-        }
-        let view = |site: &SiteRef| {
-            let open = site.0.open.as_ref().ok()?;
-            let (count, used) = shards.get(&site.0.instance).copied().unwrap_or_default();
-            let stats = open.access.wal.stats();
-            Some(SiteView {
-                id: open.id,
-                instance: site.0.instance,
-                kind: site.0.kind,
-                capacity_bytes: site.0.capacity_bytes,
-                used_bytes: used + stats.bytes,
-                shards: count,
-                weight: site.0.weight,
-                healthy: true,
-                append_micros: (stats.sync_micros > 0).then_some(stats.sync_micros),
-                tags: site.0.tags.clone(),
-            })
-        };
-        SiteMap { sites: self.sites.iter().filter_map(view).collect() }
-    }
-
-    async fn make_collection(&self, spec: CollectionSpec) -> Result<Arc<OpenCollection>> {
-        if self.catalog.all().len() >= COLLECTIONS_MAX {
-            return Err(PortError::new(
-                Fault::Exhausted,
-                "collection.create",
-                &spec.name,
-                format!("there are {COLLECTIONS_MAX} collections already"),
-            ));
-        }
-        let metric = self.env.metrics.metric(&spec.metric, spec.dimension.get())?;
-        let id = CollectionId(self.env.entropy.uid());
-        let collection = Collection { id, spec, created: self.env.clock.now() };
-        let subject = |index| Subject {
-            shard: ShardId { collection: id, index },
-            collection: collection.spec.name.as_str().to_owned(),
-            expected_bytes: 0,
-            tags: Vec::new(),
-        };
-        let subjects: Vec<_> = (0..collection.spec.shards).map(subject).collect();
-        let places = self.assigner.assign(&subjects, &self.site_map())?;
-        let mut shards = Vec::with_capacity(subjects.len());
-        if let Err(e) = self.make_shards(&collection, &metric, &subjects, &places, &mut shards).await {
-            for shard in shards {
-                if let Err(e) = shard.drop_files().await {
-                    self.env.problem(format!("shard {}", shard.id), chain(&e));
-                }
-                shard.stop().await;
-            }
-            return Err(e);
-        }
-        let shards = shards.into_iter().rev().map(Some).collect();
-        Ok(OpenCollection::new(collection, shards))
-    }
-
-    /// Makes the shards from the last to the first.
-    async fn make_shards(
-        &self,
-        collection: &Collection,
-        metric: &Arc<dyn Metric>,
-        subjects: &[Subject],
-        places: &[SiteId],
-        shards: &mut Vec<Arc<Shard>>,
-    ) -> Result<()> {
-        // Shard 0 comes last: a collection without it was never acknowledged.
-        for (subject, place) in subjects.iter().zip(places.iter().copied()).rev() {
-            let site = self.sites.iter().find(|s| s.0.open.as_ref().is_ok_and(|open| open.id == place));
-            let site = site.ok_or_else(|| {
-                PortError::new(Fault::Internal, "collection.create", place, "the strategy named a site that is not there")
-            })?;
-            let open = site.open()?;
-            let manifest = Manifest {
-                number: ManifestNumber(1),
-                shard: subject.shard,
-                site: open.id,
-                epoch: Epoch(0),
-                collection: collection.clone(),
-                state: ShardState::Live,
-                flushed_through: Sequence(0),
-                segments: Vec::new(),
-                remembered: Vec::new(),
-                written: self.env.clock.now(),
-                put_id: self.env.entropy.uid(),
-            };
-            let files = ShardFiles::new(subject.shard, &open.access);
-            if files.put_manifest(&manifest).await? != Put::Done {
-                return Err(PortError::new(Fault::Internal, "collection.create", subject.shard, "a new shard has a manifest already"));
-            }
-            let snapshot = Snapshot {
-                metric: Arc::clone(metric),
-                active: Memtable::new(collection.spec.dimension.get()),
-                frozen: None,
-                segments: Vec::new(),
-                remembered: Arc::new(Vec::new()),
-                manifest: Arc::new(manifest),
-            };
-            let (trash, discarded) = mpsc::unbounded_channel();
-            let shop = Workshop { env: Arc::clone(&self.env), files, trash };
-            shards.push(recover::start(shop, site.clone(), snapshot, discarded));
-        }
-        Ok(())
     }
 
     fn info(&self, collection: &OpenCollection) -> Result<CollectionInfo> {
@@ -288,22 +71,6 @@ impl Engine {
             shards_unavailable: collection.shards.iter().filter(|s| s.is_none()).count() as u32,
             collection: described,
         })
-    }
-}
-
-/// Runs until the engine is stopped or gone.
-async fn keep_logs_short(engine: Weak<Engine>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        let Some(held) = engine.upgrade() else { return };
-        let (clock, every) = (Arc::clone(&held.env.clock), held.env.settings.wal_check_every);
-        drop(held);
-        tokio::select! {
-            biased;
-            _ = stopped.changed() => return,
-            () = clock.sleep(every) => {}
-        }
-        let Some(held) = engine.upgrade() else { return };
-        held.shorten_logs().await;
     }
 }
 
@@ -458,7 +225,7 @@ impl Database for Engine {
 
     async fn index_status(&self, collection: &CollectionRef) -> Result<IndexStatus> {
         let found = self.catalog.find(collection)?;
-        Ok(status_of(&self.env, &found.snapshots()?))
+        Ok(status::status_of(&self.env, &found.snapshots()?))
     }
 
     async fn sites(&self) -> Vec<SiteStatus> {
@@ -534,65 +301,4 @@ impl Database for Engine {
         self.env.telemetry.gauge("proximadb_problems", &[], self.env.problems().len() as f64);
         self.env.telemetry.render()
     }
-}
-
-fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
-    let mut status = IndexStatus {
-        status: "ready",
-        kind: "none",
-        indexed_rows: 0,
-        unindexed_rows: 0,
-        memtable_rows: 0,
-        recall_estimate: None,
-        resident_bytes: 0,
-        segments: Vec::new(),
-    };
-    let mut kinds = BTreeSet::new();
-    let mut recall = (0.0, 0u64);
-    for (shard, snapshot) in shards.iter().enumerate() {
-        let spec = &snapshot.manifest.collection.spec;
-        status.memtable_rows += snapshot.memtables().map(|m| m.live() as u64).sum::<u64>();
-        for view in &snapshot.segments {
-            let rows = view.rows() as u64;
-            let wants = plan::wants_graph(view.rows(), spec.index.kind, &env.settings.maintenance);
-            let possible = env.graph.supports(snapshot.metric.descriptor());
-            let pending = wants && possible && !view.is_graph();
-            if pending {
-                status.unindexed_rows += rows
-            } else {
-                status.indexed_rows += rows
-            }
-            kinds.insert(view.index.kind());
-            status.resident_bytes += view.index.resident_bytes() as u64;
-            if let Some(estimate) = view.recall_estimate {
-                recall = (recall.0 + f64::from(estimate) * rows as f64, recall.1 + rows);
-            }
-            let min = env.settings.maintenance.graph_rows_min;
-            let reason = match (view.is_graph(), wants, possible) {
-                (true, _, _) => "a graph answers faster at this size".to_owned(),
-                (false, true, true) => "scanned exactly until its graph is built".to_owned(),
-                (false, true, false) => "the metric has no graph, so every row is compared".to_owned(),
-                (false, false, _) => format!("comparing every row is as fast below {min} rows, and exact"),
-            };
-            let id = view.segment.meta.id.to_string();
-            status.segments.push(SegmentStatus {
-                shard: shard as u32,
-                id,
-                rows,
-                dead: view.dead.count() as u64,
-                index: view.index.kind(),
-                reason,
-            });
-        }
-    }
-    status.kind = match kinds.len() {
-        0 => "none",
-        1 => kinds.into_iter().next().unwrap_or("none"),
-        _ => "mixed",
-    };
-    if status.unindexed_rows > 0 {
-        status.status = "building";
-    }
-    status.recall_estimate = (recall.1 > 0).then(|| (recall.0 / recall.1 as f64) as f32);
-    status
 }

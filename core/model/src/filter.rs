@@ -92,11 +92,12 @@ impl Filter {
     }
 
     fn measure(&self, depth: usize, budget: &mut Conditions) -> Result<(), Invalid> {
-        budget.enter(depth)?;
+        check_depth(depth, TREE_DEPTH_MAX)?;
         match self {
             Self::And(list) | Self::Or(list) => list.iter().try_for_each(|f| f.measure(depth + 1, budget)),
             Self::Not(inner) => inner.measure(depth + 1, budget),
             Self::Field { path, test } => {
+                budget.one()?;
                 if path.is_empty() || path.starts_with('$') {
                     return Err(Invalid::new(path.clone(), "is not a field's name"));
                 }
@@ -152,19 +153,26 @@ fn ordered(value: Option<&Value>, than: &Value, wanted: fn(Ordering) -> bool) ->
     }
 }
 
+/// Nesting of the tree: one level of the Mongo-like form can make three (all of its keys, one of a list, a negation).
+const TREE_DEPTH_MAX: usize = 3 * FILTER_DEPTH_MAX;
+
 struct Conditions(usize);
 
 impl Conditions {
-    fn enter(&mut self, depth: usize) -> Result<(), Invalid> {
+    fn one(&mut self) -> Result<(), Invalid> {
         self.0 += 1;
-        if depth > FILTER_DEPTH_MAX {
-            return Err(Invalid::new("", format!("is nested deeper than {FILTER_DEPTH_MAX} levels")));
-        }
         if self.0 > FILTER_CONDITIONS_MAX {
             return Err(Invalid::new("", format!("has more than {FILTER_CONDITIONS_MAX} conditions")));
         }
         Ok(())
     }
+}
+
+fn check_depth(depth: usize, max: usize) -> Result<(), Invalid> {
+    if depth > max {
+        return Err(Invalid::new("", format!("is nested deeper than {FILTER_DEPTH_MAX} levels")));
+    }
+    Ok(())
 }
 
 fn check_list(len: usize) -> Result<(), Invalid> {
@@ -175,7 +183,7 @@ fn check_list(len: usize) -> Result<(), Invalid> {
 }
 
 fn object(value: &Value, depth: usize, budget: &mut Conditions) -> Result<Filter, Invalid> {
-    budget.enter(depth)?;
+    check_depth(depth, FILTER_DEPTH_MAX)?;
     let Value::Object(fields) = value else {
         return Err(Invalid::new("", format!("must be an object, got {}", value.kind())));
     };
@@ -217,7 +225,6 @@ fn field(path: &str, value: &Value, depth: usize, budget: &mut Conditions) -> Re
         Value::Object(tests) if tests.keys().any(|k| k.starts_with('$')) => {
             let mut parts = Vec::new();
             for (operator, operand) in tests {
-                budget.enter(depth)?;
                 let part = if operator == "$not" { negated(path, operand, depth, budget) } else { test(operator, operand).map(one) };
                 parts.push(part.map_err(|e| e.within(operator))?);
             }
@@ -228,7 +235,7 @@ fn field(path: &str, value: &Value, depth: usize, budget: &mut Conditions) -> Re
         }
         Value::Object(_) => Err(Invalid::new("", format!("must be a value or operators ({})", OPERATORS.join(", ")))),
         scalar => {
-            budget.enter(depth)?;
+            budget.one()?;
             Ok(one(Test::Eq(scalar.clone())))
         }
     }
@@ -237,7 +244,7 @@ fn field(path: &str, value: &Value, depth: usize, budget: &mut Conditions) -> Re
 fn negated(path: &str, operand: &Value, depth: usize, budget: &mut Conditions) -> Result<Filter, Invalid> {
     match operand {
         Value::Object(tests) if !tests.is_empty() && tests.keys().all(|k| k.starts_with('$')) => {
-            budget.enter(depth + 1)?;
+            check_depth(depth + 1, FILTER_DEPTH_MAX)?;
             field(path, operand, depth + 1, budget).map(|f| Filter::Not(Box::new(f)))
         }
         _ => Err(Invalid::new("", "must be an object of operators")),

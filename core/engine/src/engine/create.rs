@@ -1,0 +1,134 @@
+//! Making collections: placement is asked, each shard gets its first manifest, and shard 0 comes last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proximadb_model::limits::COLLECTIONS_MAX;
+use proximadb_model::{
+    Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, Sequence, ShardId, ShardState, SiteId, SiteMap,
+    SiteView, Subject,
+};
+use proximadb_ports::{Fault, Metric, PortError, Result};
+use tokio::sync::mpsc;
+
+use super::Engine;
+use crate::background::Workshop;
+use crate::catalog::OpenCollection;
+use crate::recover;
+use crate::shard::Shard;
+use crate::shard_files::{Put, ShardFiles};
+use crate::site::{SiteRef, chain};
+use crate::snapshot::Snapshot;
+
+impl Engine {
+    fn site_map(&self) -> SiteMap {
+        let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        for collection in self.catalog.all() {
+            for shard in collection.reachable() {
+                let place = shards.entry(shard.site.0.instance).or_default();
+                place.0 += 1;
+                place.1 += shard.stored_bytes();
+            }
+        }
+        let view = |site: &SiteRef| {
+            let open = site.0.open.as_ref().ok()?;
+            let (count, used) = shards.get(&site.0.instance).copied().unwrap_or_default();
+            let stats = open.access.wal.stats();
+            Some(SiteView {
+                id: open.id,
+                instance: site.0.instance,
+                kind: site.0.kind,
+                capacity_bytes: site.0.capacity_bytes,
+                used_bytes: used + stats.bytes,
+                shards: count,
+                weight: site.0.weight,
+                healthy: true,
+                append_micros: (stats.sync_micros > 0).then_some(stats.sync_micros),
+                tags: site.0.tags.clone(),
+            })
+        };
+        SiteMap { sites: self.sites.iter().filter_map(view).collect() }
+    }
+
+    pub(super) async fn make_collection(&self, spec: CollectionSpec) -> Result<Arc<OpenCollection>> {
+        if self.catalog.all().len() >= COLLECTIONS_MAX {
+            return Err(PortError::new(
+                Fault::Exhausted,
+                "collection.create",
+                &spec.name,
+                format!("there are {COLLECTIONS_MAX} collections already"),
+            ));
+        }
+        let metric = self.env.metrics.metric(&spec.metric, spec.dimension.get())?;
+        let id = CollectionId(self.env.entropy.uid());
+        let collection = Collection { id, spec, created: self.env.clock.now() };
+        let subject = |index| Subject {
+            shard: ShardId { collection: id, index },
+            collection: collection.spec.name.as_str().to_owned(),
+            expected_bytes: 0,
+            tags: Vec::new(),
+        };
+        let subjects: Vec<_> = (0..collection.spec.shards).map(subject).collect();
+        let places = self.assigner.assign(&subjects, &self.site_map())?;
+        let mut shards = Vec::with_capacity(subjects.len());
+        if let Err(e) = self.make_shards(&collection, &metric, &subjects, &places, &mut shards).await {
+            for shard in shards {
+                if let Err(e) = shard.drop_files().await {
+                    self.env.problem(format!("shard {}", shard.id), chain(&e));
+                }
+                shard.stop().await;
+            }
+            return Err(e);
+        }
+        let shards = shards.into_iter().rev().map(Some).collect();
+        Ok(OpenCollection::new(collection, shards))
+    }
+
+    /// Makes the shards from the last to the first.
+    async fn make_shards(
+        &self,
+        collection: &Collection,
+        metric: &Arc<dyn Metric>,
+        subjects: &[Subject],
+        places: &[SiteId],
+        shards: &mut Vec<Arc<Shard>>,
+    ) -> Result<()> {
+        // Shard 0 comes last: a collection without it was never acknowledged.
+        for (subject, place) in subjects.iter().zip(places.iter().copied()).rev() {
+            let site = self.sites.iter().find(|s| s.0.open.as_ref().is_ok_and(|open| open.id == place));
+            let site = site.ok_or_else(|| {
+                PortError::new(Fault::Internal, "collection.create", place, "the strategy named a site that is not there")
+            })?;
+            let open = site.open()?;
+            let manifest = Manifest {
+                number: ManifestNumber(1),
+                shard: subject.shard,
+                site: open.id,
+                epoch: Epoch(0),
+                collection: collection.clone(),
+                state: ShardState::Live,
+                flushed_through: Sequence(0),
+                segments: Vec::new(),
+                remembered: Vec::new(),
+                written: self.env.clock.now(),
+                put_id: self.env.entropy.uid(),
+            };
+            let files = ShardFiles::new(subject.shard, &open.access);
+            if files.put_manifest(&manifest).await? != Put::Done {
+                return Err(PortError::new(Fault::Internal, "collection.create", subject.shard, "a new shard has a manifest already"));
+            }
+            let snapshot = Snapshot {
+                metric: Arc::clone(metric),
+                active: Memtable::new(collection.spec.dimension.get()),
+                frozen: None,
+                segments: Vec::new(),
+                remembered: Arc::new(Vec::new()),
+                manifest: Arc::new(manifest),
+            };
+            let (trash, discarded) = mpsc::unbounded_channel();
+            let shop = Workshop { env: Arc::clone(&self.env), files, trash };
+            shards.push(recover::start(shop, site.clone(), snapshot, discarded));
+        }
+        Ok(())
+    }
+}
