@@ -2,6 +2,7 @@
 //! directory of `base.f16.npy`, `queries.f16.npy` and `gt_none.npy`).
 //!
 //! `PROXIMADB_BENCH_{ROWS,M,EF_CONSTRUCTION,EF}` change what is built and which breadths are tried.
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::fs;
 use std::path::Path;

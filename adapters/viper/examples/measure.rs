@@ -1,6 +1,7 @@
 //! Prints the size of a segment of normally distributed vectors, and how fast it is written, opened, scanned and filtered.
 //!
 //! `cargo run --release -p proximadb-viper --example measure -- [rows] [dimension] [file to leave behind]`
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -118,6 +118,6 @@ impl DatabaseHarness for World {
     }
 
     async fn settle(&mut self) {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        SimClock::of_tokio().sleep(Duration::from_secs(5)).await;
     }
 }
