@@ -29,8 +29,10 @@ async fn the_log_keeps_its_promises_on_a_real_disk() {
         let mut written = Vec::new();
         for number in 0..2 {
             let mut writer = wal.open(shard(number), Epoch(1)).await.expect("opens");
-            for step in 0..20 {
-                let next = batch(shard(number), Epoch(1), Sequence(1 + step * 3), 3);
+            let mut first = Sequence(1);
+            for _ in 0..20 {
+                let next = batch(shard(number), Epoch(1), first, 3);
+                first = next.last().plus(1);
                 writer.append(&next).await.expect("appends");
                 writer.sync().await.expect("durable");
                 written.push(next);
