@@ -1,7 +1,8 @@
 //! The graph and the exact index on real data, as lines of JSON that compare with the peers' (`PROXIMADB_BENCH_DATA` names a
 //! directory of `base.f16.npy`, `queries.f16.npy` and `gt_none.npy`).
 //!
-//! `PROXIMADB_BENCH_{ROWS,M,EF_CONSTRUCTION,EF}` change what is built and which breadths are tried.
+//! `PROXIMADB_BENCH_{ROWS,M,EF_CONSTRUCTION,EF}` change what is built and which breadths are tried. With
+//! `PROXIMADB_BENCH_RECALL_MIN` it fails where the default breadth finds less.
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::fs;
@@ -49,6 +50,10 @@ fn main() {
     for ef in efs.unwrap_or_else(|| EFS.to_vec()) {
         data.search("axis", &*graph, ef, false);
     }
+    if let Ok(least) = std::env::var("PROXIMADB_BENCH_RECALL_MIN") {
+        let recall = data.search("axis-default", &*graph, settings.ef_search as usize, false);
+        assert!(recall >= least.parse().expect("a share"), "recall@{K} at the defaults is {recall}, less than {least}");
+    }
     if std::env::var("PROXIMADB_BENCH_NO_FLAT").is_err() {
         let flat = FlatFactory.build(&spec, data.base.clone(), &endless()).expect("a flat index");
         data.search("axis-flat", &*flat, K, true);
@@ -73,8 +78,8 @@ impl Data {
         Self { name, base, queries: queries.chunks(dimension).map(<[f32]>::to_vec).collect(), truth }
     }
 
-    /// Measures one breadth: all queries once, then all of them by two threads, each from a place of its own.
-    fn search(&self, system: &str, index: &dyn VectorIndex, ef: usize, exact: bool) {
+    /// Measures one breadth: all queries once, then all of them by two threads, each from a place of its own. Gives the recall.
+    fn search(&self, system: &str, index: &dyn VectorIndex, ef: usize, exact: bool) -> f64 {
         let params = SearchParams { k: K, ef, exact };
         let queries = if exact { &self.queries[..self.queries.len().min(200)] } else { &self.queries[..] };
         let (mut hits, mut counters) = (0, SearchCounters::default());
@@ -94,11 +99,14 @@ impl Data {
         });
         let qps2 = queries.len() as f64 / started.elapsed().as_secs_f64();
         let per_query = |count: u64| count / queries.len() as u64;
+        let recall = hits as f64 / (queries.len() * K) as f64;
+        assert!(exact || counters.graph_walks == queries.len() as u64, "the graph answers, not a scan");
         emit(json!({
             "system": system, "kind": "library", "data": self.name, "what": "search", "params": {"ef": ef}, "filter": "none",
-            "recall": hits as f64 / (queries.len() * K) as f64, "qps": qps.round(), "cpu_qps": cpu_qps.round(), "qps2": qps2.round(), "queries": queries.len(),
+            "recall": recall, "qps": qps.round(), "cpu_qps": cpu_qps.round(), "qps2": qps2.round(), "queries": queries.len(),
             "distances": per_query(counters.distances), "code_distances": per_query(counters.code_distances), "hops": per_query(counters.hops),
         }));
+        recall
     }
 
     fn pass(
