@@ -15,6 +15,8 @@ const BLOOM_BLOCK_BYTES: usize = 32;
 /// A part of a row group, by which kept things are found again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
+    /// A column that every segment has, by its place.
+    Fixed(usize),
     /// A typed metadata column.
     Column(usize),
     /// The remainder.
@@ -111,6 +113,11 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
+    /// Bytes that all readers together may keep.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.cache.bytes_max
+    }
+
     /// What is kept of a part.
     pub(crate) fn get(&self, group: usize, part: Part) -> Option<Arc<Chunk>> {
         let mut state = self.cache.lock();

@@ -11,6 +11,7 @@ mod evaluate;
 mod file;
 mod footer;
 mod layout;
+mod lookup;
 mod options;
 mod pages;
 mod plain;

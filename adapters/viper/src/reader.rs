@@ -13,7 +13,7 @@ use crate::file::VerifiedFile;
 use crate::footer::Footer;
 use crate::layout::{EXPIRES, ID, Layout, METADATA, SEQUENCE, VECTOR};
 use crate::pages::{Pages, Wanted};
-use crate::select;
+use crate::{lookup, select};
 
 /// Rows of one block of a scan.
 const BLOCK_ROWS_MAX: usize = 2_048;
@@ -72,6 +72,11 @@ impl SegmentReader for ViperReader {
                 return Err(PortError::new(Fault::Invalid, "segment.fetch", self.file.key(), message));
             }
             Some(_) => {}
+        }
+        if !projection.vectors
+            && let Some(found) = lookup::lookup(self, rows, projection.metadata).await?
+        {
+            return Ok(found);
         }
         let mut blocks = self.blocks(projection, Wanted::Ranges(ranges(&sorted)))?;
         while blocks.append_next(&mut found).await? {}

@@ -22,7 +22,7 @@ use crate::remainder;
 use crate::verdict::{self, Source, Verdict};
 
 /// The decoded parts of one row group that a filter looks at.
-type Parts = HashMap<Part, Arc<Chunk>>;
+pub(crate) type Parts = HashMap<Part, Arc<Chunk>>;
 
 /// The rows of a segment for which a filter holds.
 pub(crate) async fn select(reader: &ViperReader, filter: &Filter) -> Result<Selection> {
@@ -117,7 +117,7 @@ async fn bloom(reader: &ViperReader, group: usize, column: usize) -> Result<Arc<
 }
 
 /// The parts of a row group, from the cache or else from the file.
-async fn load(reader: &ViperReader, group: usize, rows: usize, parts: &[Part]) -> Result<Parts> {
+pub(crate) async fn load(reader: &ViperReader, group: usize, rows: usize, parts: &[Part]) -> Result<Parts> {
     let mut loaded: Parts = HashMap::new();
     let mut absent = Vec::new();
     for &part in parts {
@@ -146,6 +146,7 @@ async fn load(reader: &ViperReader, group: usize, rows: usize, parts: &[Part]) -
 /// The place of a part's column in the file.
 fn place(reader: &ViperReader, part: Part) -> usize {
     match part {
+        Part::Fixed(place) => place,
         Part::Column(column) | Part::Bloom(column) => METADATA + column,
         Part::Remainder => reader.footer.layout.remainder(),
     }
