@@ -70,6 +70,7 @@ impl Filter {
     pub fn parse(value: &Value) -> Result<Self, Invalid> {
         let mut budget = Conditions(0);
         let filter = object(value, 1, &mut budget).map_err(|e| e.within("filter"))?;
+        filter.check()?;
         Ok(filter)
     }
 
@@ -92,7 +93,7 @@ impl Filter {
     }
 
     fn measure(&self, depth: usize, budget: &mut Conditions) -> Result<(), Invalid> {
-        check_depth(depth, TREE_DEPTH_MAX)?;
+        check_depth(depth)?;
         match self {
             Self::And(list) | Self::Or(list) => list.iter().try_for_each(|f| f.measure(depth + 1, budget)),
             Self::Not(inner) => inner.measure(depth + 1, budget),
@@ -153,9 +154,6 @@ fn ordered(value: Option<&Value>, than: &Value, wanted: fn(Ordering) -> bool) ->
     }
 }
 
-/// Nesting of the tree: one level of the Mongo-like form can make three (all of its keys, one of a list, a negation).
-const TREE_DEPTH_MAX: usize = 3 * FILTER_DEPTH_MAX;
-
 struct Conditions(usize);
 
 impl Conditions {
@@ -168,8 +166,8 @@ impl Conditions {
     }
 }
 
-fn check_depth(depth: usize, max: usize) -> Result<(), Invalid> {
-    if depth > max {
+fn check_depth(depth: usize) -> Result<(), Invalid> {
+    if depth > FILTER_DEPTH_MAX {
         return Err(Invalid::new("", format!("is nested deeper than {FILTER_DEPTH_MAX} levels")));
     }
     Ok(())
@@ -183,7 +181,7 @@ fn check_list(len: usize) -> Result<(), Invalid> {
 }
 
 fn object(value: &Value, depth: usize, budget: &mut Conditions) -> Result<Filter, Invalid> {
-    check_depth(depth, FILTER_DEPTH_MAX)?;
+    check_depth(depth)?;
     let Value::Object(fields) = value else {
         return Err(Invalid::new("", format!("must be an object, got {}", value.kind())));
     };
@@ -244,7 +242,7 @@ fn field(path: &str, value: &Value, depth: usize, budget: &mut Conditions) -> Re
 fn negated(path: &str, operand: &Value, depth: usize, budget: &mut Conditions) -> Result<Filter, Invalid> {
     match operand {
         Value::Object(tests) if !tests.is_empty() && tests.keys().all(|k| k.starts_with('$')) => {
-            check_depth(depth + 1, FILTER_DEPTH_MAX)?;
+            check_depth(depth + 1)?;
             field(path, operand, depth + 1, budget).map(|f| Filter::Not(Box::new(f)))
         }
         _ => Err(Invalid::new("", "must be an object of operators")),
