@@ -5,7 +5,7 @@
 //! [`export_assigner!`]. A plugin is a `cdylib` that exports one of the two:
 //!
 //! ```no_run
-//! use proximadb_plugin_guest::{Descriptor, Metric, Mismatch, export_metric, score_rows, squared_l2};
+//! use proximadb_plugin_guest::{Descriptor, Metric, export_metric, score_rows, squared_l2};
 //!
 //! struct Euclid;
 //!
@@ -19,7 +19,7 @@
 //!     }
 //!
 //!     fn score(&self, query: &[f32], block: &[f32], out: &mut [f32]) -> Result<(), String> {
-//!         score_rows(query, block, out, |query, row| squared_l2(query, row).sqrt().min(f32::MAX)).map_err(|error: Mismatch| error.to_string())
+//!         Ok(score_rows(query, block, out, |query, row| squared_l2(query, row).sqrt().min(f32::MAX))?)
 //!     }
 //! }
 //!
