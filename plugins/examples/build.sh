@@ -11,7 +11,8 @@ trap 'rm -rf "$target"' EXIT
 # The standard library is built along, since a distribution's compiler brings none for this target. Paths are cut, so that
 # the bytes do not depend on where the tree lies.
 export RUSTC RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$target"
-export RUSTFLAGS="-C target-feature=+simd128 -C linker=$LINKER --remap-path-prefix=$PWD=plugins --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+plugins=$(cd .. && pwd)
+export RUSTFLAGS="-C target-feature=+simd128 -C linker=$LINKER --remap-path-prefix=$plugins=plugins --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 "$CARGO" build --release --locked -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown
 mkdir -p prebuilt
 for plugin in cosine rack_aware weighted_l2; do
