@@ -30,7 +30,7 @@ pub(crate) async fn load(database: &dyn Database, rest: SocketAddr) -> Result<()
     say(&format!("the collection \"{NAME}\" holds {count} sentences"));
     show_search(database, &collection).await?;
     say("search it yourself, here for the neighbours of one of its sentences:");
-    let body = r#"{"id": "s0042", "k": 3, "filter": {"year": {"$gte": 2000}}}"#;
+    let body = r#"{"id": "s0046", "k": 3, "filter": {"year": {"$gte": 2000}}}"#;
     say(&format!("  curl -s http://{rest}/v1/collections/{NAME}/search -H 'content-type: application/json' -d '{body}'"));
     Ok(())
 }

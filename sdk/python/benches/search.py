@@ -46,7 +46,8 @@ def main() -> None:
         while client.index_status(name).unindexed_rows:
             time.sleep(0.05)
         ready = time.perf_counter()
-        print(f"{len(base)} rows in {loaded - start:.1f} s ({len(base) / (loaded - start):,.0f}/s), indexed after {ready - loaded:.1f} s more")
+        rate = len(base) / (loaded - start)
+        print(f"{len(base)} rows in {loaded - start:.1f} s ({rate:,.0f}/s), indexed after {ready - loaded:.1f} s more")
     for protocol, address in (("grpc", arguments.grpc), ("rest", arguments.rest)):
         with ProximaDBClient(address, protocol=protocol) as client:
             for ef in map(int, arguments.ef.split(",")):
@@ -54,7 +55,7 @@ def main() -> None:
                     start = time.perf_counter()
                     found = [client.search(name, query, k=K, ef=ef, include_metadata=metadata) for query in queries]
                     took = time.perf_counter() - start
-                    hits = sum(len({int(i) for i in result.ids} & set(map(int, row))) for result, row in zip(found, truth))
+                    hits = sum(len({int(i) for i in result.ids} & set(map(int, row))) for result, row in zip(found, truth, strict=True))
                     walks = sum(result.stats.graph_walks > 0 for result in found)
                     rate = len(queries) / took
                     print(f"{protocol} ef {ef}, metadata {metadata}: recall@{K} {hits / truth.size:.4f}, {rate:,.0f}/s, {walks} walks")
