@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bytes::{Bytes, BytesMut};
+use proximadb_model::{Dimension, MetricKind, Operation, Record, RecordId, Vector};
+use proximadb_ports::WalCodec;
 use proximadb_proto::v1;
 use proximadb_proto::v1::proxima_db_client::ProximaDbClient;
 use proximadb_tests::Server;
+use proximadb_wal::AvroCodec;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -171,6 +175,36 @@ fn both_protocols_give_the_same_ids_and_scores() {
     let grpc: Vec<(String, f32)> = over_grpc.hits.iter().map(|h| (h.id.clone(), h.score)).collect();
     assert_eq!(rest.len(), 7);
     assert_eq!(rest, grpc);
+}
+
+#[test]
+fn avro_over_grpc_is_checked_and_logged_as_it_came() {
+    let (folder, server, _) = with_documents();
+    let three = Dimension::new(3).expect("in range");
+    let put = |id: &str, vector: Vec<f32>| {
+        let vector = Vector::new(vector, three, &MetricKind::Cosine).expect("valid");
+        Operation::Put(Record { id: RecordId::new(id).expect("valid"), vector, metadata: Default::default(), expires: None })
+    };
+    let operations = [put("avro_1", vec![1.0, 2.0, 3.0]), Operation::Delete(RecordId::new("never there").expect("valid"))];
+    let mut payload = BytesMut::new();
+    AvroCodec.encode(&operations, &mut payload).expect("encoded");
+    let payload = payload.freeze();
+    let request = |avro: Bytes| v1::WriteRequest { collection: "documents".to_owned(), avro: Some(avro), ..Default::default() };
+    block_on(async {
+        let mut client = grpc(&server).await;
+        let written = client.write(request(payload.clone())).await.expect("written").into_inner();
+        assert_eq!((written.upserted, written.deleted, written.durable), (1, 0, true));
+        let refused = client.write(request(payload.slice(1..))).await.expect_err("not Avro");
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    });
+    assert_eq!(server.call("GET", "/v1/collections/documents/records/avro_1", &Value::Null).1["vector"], json!([1.0, 2.0, 3.0]));
+    server.kill();
+    let log = folder.path().join("wal");
+    let files = std::fs::read_dir(log).expect("the log's folder").map(|e| std::fs::read(e.expect("readable").path()).expect("readable"));
+    let times: usize = files.map(|bytes| bytes.windows(payload.len()).filter(|w| *w == payload).count()).sum();
+    assert_eq!(times, 1, "the bytes stand in the log once, as they came");
+    let server = Server::start(folder.path(), &[]);
+    assert_eq!(server.call("POST", "/v1/collections/documents/count", &json!({})).1["count"], 21);
 }
 
 fn tree(folder: &Path) -> BTreeMap<String, u64> {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 const ROUNDS: u64 = 20;
 const DIMENSION: usize = 8;
+const SAMPLE_IS_THERE: &str = "search it yourself";
 
 /// The vector that version `version` of record `id` must have: whoever reads it can tell what it is.
 fn vector(id: u64, version: u64) -> Vec<f64> {
@@ -42,7 +43,9 @@ fn twenty_kills_lose_duplicate_and_revive_nothing() {
     let config = config.to_str().expect("text").to_owned();
     let data = folder.path().join("data");
     for round in 0..ROUNDS {
-        let server = Server::start(&data, &["--config", &config]);
+        let mut server = Server::start(&data, &["--config", &config, "--sample"]);
+        server.wait_for_line(SAMPLE_IS_THERE);
+        check_sample(&server, round);
         let spec = json!({"name": "points", "dimension": DIMENSION, "metric": "euclidean"});
         assert!(matches!(server.call("POST", "/v1/collections", &spec).0, 200 | 201));
         check(&server, &known, round);
@@ -80,8 +83,21 @@ fn twenty_kills_lose_duplicate_and_revive_nothing() {
         (known, version) = writer.join().expect("the writer ends");
     }
     let server = Server::start(&data, &["--config", &config]);
+    check_sample(&server, ROUNDS);
     check(&server, &known, ROUNDS);
     assert!(version > ROUNDS * 5, "only {version} writes");
+}
+
+/// Every sentence of the sample is there, and one of them with all of its metadata.
+fn check_sample(server: &Server, round: u64) {
+    let (_, count) = server.call("POST", "/v1/collections/sample/count", &json!({}));
+    assert_eq!(count["count"], 1_155, "round {round}");
+    let (_, sentence) = server.call("GET", "/v1/collections/sample/records/s0046", &Value::Null);
+    assert_eq!(
+        (&sentence["metadata"]["topic"], &sentence["metadata"]["language"]),
+        (&json!("astronomy"), &json!("en")),
+        "round {round}: {sentence}"
+    );
 }
 
 /// The server belongs to the writer's thread, so it is found by its lock.

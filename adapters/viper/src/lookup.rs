@@ -1,6 +1,7 @@
 //! Fetching rows without their vectors from the columns that are kept decoded: what every search does for its hits.
 //! Leaves alone what is too large to keep.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -31,13 +32,14 @@ pub(crate) async fn lookup(reader: &ViperReader, rows: &[u32], metadata: bool) -
     let nothing = Arc::new(Metadata::default());
     for &row in rows {
         let (group, row) = place_of(reader, row as usize);
-        if !groups.contains_key(&group) {
-            let size = reader.footer.group_rows.get(group).copied().unwrap_or_default();
-            groups.insert(group, load(reader, group, size, &parts).await?);
-        }
-        if let Some(parts) = groups.get(&group) {
-            append(reader, parts, row, metadata, &nothing, &mut found).map_err(|e| e.corrupt("segment.fetch", reader.file.key()))?;
-        }
+        let loaded = match groups.entry(group) {
+            Entry::Occupied(loaded) => loaded.into_mut(),
+            Entry::Vacant(absent) => {
+                let size = reader.footer.group_rows.get(group).copied().unwrap_or_default();
+                absent.insert(load(reader, group, size, &parts).await?)
+            }
+        };
+        append(reader, loaded, row, metadata, &nothing, &mut found).map_err(|e| e.corrupt("segment.fetch", reader.file.key()))?;
     }
     Ok(Some(found))
 }
