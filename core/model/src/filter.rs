@@ -95,6 +95,8 @@ impl Filter {
     fn measure(&self, depth: usize, budget: &mut Conditions) -> Result<(), Invalid> {
         check_depth(depth)?;
         match self {
+            // So that what has no condition at all has a bound too.
+            Self::And(list) | Self::Or(list) if list.is_empty() => budget.one(),
             Self::And(list) | Self::Or(list) => list.iter().try_for_each(|f| f.measure(depth + 1, budget)),
             Self::Not(inner) => inner.measure(depth + 1, budget),
             Self::Field { path, test } => {
