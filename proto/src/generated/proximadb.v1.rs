@@ -139,11 +139,11 @@ pub struct ServerStatus {
     #[prost(message, repeated, tag = "5")]
     pub sites: ::prost::alloc::vec::Vec<Site>,
 }
-/// The distance of a collection: cosine, euclidean, dot_product, manhattan, hamming or wasm:<plugin>, as text,
+/// The distance of a collection: cosine, euclidean, dot_product, manhattan, hamming, or "wasm:" and a plugin's name, as text,
 /// since plugins have no number.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateCollectionRequest {
-    /// [A-Za-z0-9][A-Za-z0-9_-]{0,127}, not the text of a uuid.
+    /// 1 to 128 letters, digits, '_' or '-', starting with a letter or digit; not the text of a uuid.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// 1 to 65536.
