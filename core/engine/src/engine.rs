@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use proximadb_model::limits::SCAN_PAGE_MAX;
 use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
     Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, PortError, ReadOptions, Result, ScanPage,
@@ -56,6 +55,19 @@ impl Engine {
         self.stopping.send_replace(true);
         let shards: Vec<_> = self.catalog.all().iter().flat_map(|c| c.reachable().cloned().collect::<Vec<_>>()).collect();
         join_all(shards.iter().map(|s| s.stop())).await;
+    }
+
+    /// Shards on each site and the bytes of their files, by the site's number in the configuration.
+    fn shards_by_site(&self) -> BTreeMap<u32, (u32, u64)> {
+        let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        for collection in self.catalog.all() {
+            for shard in collection.reachable() {
+                let place = shards.entry(shard.site.0.instance).or_default();
+                place.0 += 1;
+                place.1 += shard.stored_bytes();
+            }
+        }
+        shards
     }
 
     fn info(&self, collection: &OpenCollection) -> Result<CollectionInfo> {
@@ -181,12 +193,7 @@ impl Database for Engine {
     async fn scan(&self, collection: &CollectionRef, request: ScanRequest) -> Result<ScanPage> {
         let found = self.catalog.find(collection)?;
         let invalid = |e| PortError::invalid("scan", e);
-        if !(1..=SCAN_PAGE_MAX).contains(&request.limit) {
-            return Err(invalid(Invalid::new("limit", format!("must be 1 to {SCAN_PAGE_MAX}, got {}", request.limit))));
-        }
-        if let Some(filter) = &request.filter {
-            filter.check().map_err(invalid)?;
-        }
+        request.check().map_err(invalid)?;
         let after = request.cursor.as_deref().map(|c| cursor::decode(found.id, c)).transpose().map_err(invalid)?;
         let now = self.env.clock.now();
         let mut places = Vec::new();
@@ -229,14 +236,7 @@ impl Database for Engine {
     }
 
     async fn sites(&self) -> Vec<SiteStatus> {
-        let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
-        for collection in self.catalog.all() {
-            for shard in collection.reachable() {
-                let place = shards.entry(shard.site.0.instance).or_default();
-                place.0 += 1;
-                place.1 += shard.stored_bytes();
-            }
-        }
+        let shards = self.shards_by_site();
         let mut out = Vec::with_capacity(self.sites.len());
         for site in &self.sites {
             let (count, stored_bytes) = shards.get(&site.0.instance).copied().unwrap_or_default();

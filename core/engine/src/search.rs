@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proximadb_model::limits::{EF_MAX, K_MAX, SEARCH_BATCH_MAX, TIMEOUT_MS_MAX, WINDOW_MAX};
+use proximadb_model::limits::SEARCH_BATCH_MAX;
 use proximadb_model::{
     Candidate, CollectionSpec, Filter, IndexKind, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
 };
@@ -16,29 +16,12 @@ use crate::env::{CancelOnDrop, Env};
 use crate::read;
 use crate::snapshot::{Place, Snapshot};
 
-/// Checks a request against the limits and the collection.
+/// Checks a request against the limits, which every transport shares, and against the collection.
 ///
 /// # Errors
 /// [`Invalid`] with the field.
 pub(crate) fn check(request: &SearchRequest, spec: &CollectionSpec) -> std::result::Result<(), Invalid> {
-    let range = |field: &str, value: usize, low: usize, high: usize| {
-        let fits = (low..=high).contains(&value);
-        if fits { Ok(()) } else { Err(Invalid::new(field, format!("must be {low} to {high}, got {value}"))) }
-    };
-    range("k", request.k, 1, K_MAX)?;
-    range("offset", request.offset, 0, WINDOW_MAX - request.k)?;
-    if let Some(ef) = request.ef {
-        range("ef", ef, 1, EF_MAX)?;
-    }
-    if request.score_threshold.is_some_and(|t| !t.is_finite()) {
-        return Err(Invalid::new("score_threshold", "must be a finite number"));
-    }
-    if request.timeout.is_some_and(|t| t.is_zero() || t > Duration::from_millis(TIMEOUT_MS_MAX)) {
-        return Err(Invalid::new("timeout_ms", format!("must be 1 to {TIMEOUT_MS_MAX}")));
-    }
-    if let Some(filter) = &request.filter {
-        filter.check()?;
-    }
+    request.check()?;
     match &request.query {
         Query::Vector(vector) => check_vector(vector, spec.dimension, &spec.metric),
         Query::Record(_) => Ok(()),

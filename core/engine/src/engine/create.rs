@@ -1,6 +1,5 @@
 //! Making collections: placement is asked, each shard gets its first manifest, and shard 0 comes last.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proximadb_model::limits::COLLECTIONS_MAX;
@@ -22,14 +21,7 @@ use crate::snapshot::Snapshot;
 
 impl Engine {
     fn site_map(&self) -> SiteMap {
-        let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
-        for collection in self.catalog.all() {
-            for shard in collection.reachable() {
-                let place = shards.entry(shard.site.0.instance).or_default();
-                place.0 += 1;
-                place.1 += shard.stored_bytes();
-            }
-        }
+        let shards = self.shards_by_site();
         let view = |site: &SiteRef| {
             let open = site.0.open.as_ref().ok()?;
             let (count, used) = shards.get(&site.0.instance).copied().unwrap_or_default();

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use proximadb_model::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use proximadb_model::{CollectionRef, EncodedOperations, IdempotencyTag, Invalid, Operation, plan};
 use proximadb_ports::{Change, Durability, Fault, NewRecord, PortError, Result, WriteOutcome, WriteRequest};
 
@@ -18,11 +17,9 @@ impl Engine {
     pub(super) async fn write_changes(&self, collection: &CollectionRef, mut request: WriteRequest) -> Result<WriteOutcome> {
         let found = self.catalog.find(collection)?;
         let invalid = |e: Invalid| PortError::invalid("write", e);
-        let idempotency = tag(&request).map_err(invalid)?;
+        request.check().map_err(invalid)?;
+        let idempotency = tag(&request);
         if let Some(encoded) = &request.encoded {
-            if !request.changes.is_empty() {
-                return Err(invalid(Invalid::new("avro", "encoded operations and others cannot be in one request")));
-            }
             request.changes = self.decode(encoded)?;
         }
         plan::check_request_size(request.changes.len()).map_err(invalid)?;
@@ -76,12 +73,9 @@ async fn write_part(shard: &Shard, part: ShardChanges, durability: Durability) -
     Ok(total)
 }
 
-fn tag(request: &WriteRequest) -> std::result::Result<Option<IdempotencyTag>, Invalid> {
-    let Some(key) = &request.idempotency_key else { return Ok(None) };
-    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX || key.chars().any(char::is_control) {
-        return Err(Invalid::new("idempotency_key", format!("must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes without control characters")));
-    }
-    Ok(Some(IdempotencyTag { key: key.clone(), fingerprint: fingerprint(request) }))
+fn tag(request: &WriteRequest) -> Option<IdempotencyTag> {
+    let key = request.idempotency_key.clone()?;
+    Some(IdempotencyTag { key, fingerprint: fingerprint(request) })
 }
 
 /// Checks each change and gives it to the shard of its record; a delete by filter goes to all.
