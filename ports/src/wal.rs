@@ -49,6 +49,11 @@ pub trait Wal: Send + Sync + 'static {
 
     /// What the log takes and does.
     fn stats(&self) -> WalStats;
+
+    /// Why the log keeps fewer copies than it should; `None` while it keeps as many as it was told.
+    fn degraded(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What keeps the oldest file of a log.
