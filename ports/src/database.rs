@@ -455,8 +455,8 @@ pub struct Assignment {
     pub name: String,
     /// The shard.
     pub shard: u32,
-    /// Its site.
-    pub site: SiteId,
+    /// Its site; `None` when nobody knows.
+    pub site: Option<SiteId>,
     /// Bytes of its segments and sidecars.
     pub stored_bytes: u64,
     /// `"ok"`, or what is wrong with it.

@@ -103,3 +103,22 @@ pub struct Space {
     /// Bytes in all.
     pub total_bytes: u64,
 }
+
+/// Room on a disk that is kept back for the moment when there is no other: it then lets deletes and compaction go on.
+#[async_trait]
+pub trait Reserve: Send + Sync + 'static {
+    /// Whether the room is kept back now.
+    fn is_held(&self) -> bool;
+
+    /// Keeps the room back; does nothing where it is already.
+    ///
+    /// # Errors
+    /// `Exhausted` when there is not so much room; `Unavailable`.
+    async fn hold(&self) -> Result<()>;
+
+    /// Gives the room back; does nothing where none is kept.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn release(&self) -> Result<()>;
+}

@@ -90,7 +90,8 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     // The addresses first: a second server on the same machine should fail before it looks at any disk.
     let rest = listen(settings.server.rest_listen).await?;
     let grpc = listen(settings.server.grpc_listen).await?;
-    let (parts, locks) = registry::parts(&settings, cwd, around).await?;
+    let server = settings.server.clone();
+    let parts = registry::parts(settings, cwd, around)?;
     let engine = Engine::open(parts).await;
     report(&*engine).await;
     let database: Arc<dyn Database> = Arc::clone(&engine) as Arc<dyn Database>;
@@ -103,21 +104,18 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
         // An error means that the sender is gone, which is a reason to stop too.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let rest_settings = RestSettings {
-        request_id_prefix: format!("{:08x}", entropy.bits() as u32),
-        drain: settings.server.drain(),
-        ..RestSettings::default()
-    };
+    let rest_settings =
+        RestSettings { request_id_prefix: format!("{:08x}", entropy.bits() as u32), drain: server.drain(), ..RestSettings::default() };
     let grpc_settings = GrpcSettings {
         request_id_prefix: rest_settings.request_id_prefix.clone(),
-        reflection: settings.server.reflection,
-        drain: settings.server.drain(),
+        reflection: server.reflection,
+        drain: server.drain(),
         ..GrpcSettings::default()
     };
     let rest = tokio::spawn(proximadb_rest::serve(rest, Arc::clone(&database), rest_settings, stopped(stopping.clone())));
     let grpc = tokio::spawn(proximadb_grpc::serve(grpc, Arc::clone(&database), grpc_settings, stopped(stopping)));
     if with_sample {
-        sample::load(&*database, settings.server.rest_listen).await?;
+        sample::load(&*database, server.rest_listen).await?;
     }
     until_told().await?;
     say("stopping: requests under way may finish");
@@ -125,7 +123,6 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     rest.await??;
     grpc.await?.map_err(|e| -> Box<dyn Error> { e })?;
     engine.shut_down().await;
-    drop(locks);
     say("stopped");
     Ok(())
 }

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
-use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SiteAccess, SiteParts};
+use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
 use proximadb_filesystem::{DirLock, LocalDisk, create_directory};
-use proximadb_model::{Invalid, MetricKind};
+use proximadb_model::{Invalid, MetricKind, SiteId};
 use proximadb_ports::{Clock, Entropy, Executor, Fault, Filesystem, Metric, PortError, Result, Telemetry, Wal, WalCodec};
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
 use url::Url;
 
 /// What the surroundings play.
+#[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -22,34 +24,27 @@ pub(crate) struct Surroundings {
     pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
-/// The engine's parts as the settings describe them, and the locks on their folders, to be held as long as the engine runs.
-/// A site that cannot be reached is among them with its error.
+/// The engine's parts as the settings describe them.
 ///
 /// # Errors
 /// Settings that contradict themselves.
-pub(crate) async fn parts(
-    settings: &Settings,
-    cwd: &Path,
-    around: Surroundings,
-) -> std::result::Result<(Parts, Vec<DirLock>), ConfigError> {
-    let mut locks = Vec::new();
-    let mut sites = Vec::new();
-    for site in settings.sites(cwd)? {
-        let access = open_site(settings, &site, &around, &mut locks).await;
-        sites.push(SiteParts {
-            instance: site.instance,
-            location: site.storage_url.to_string(),
-            kind: site.kind,
-            weight: site.weight,
-            tags: site.tags.clone(),
-            capacity_bytes: site.capacity_bytes,
-            access,
-        });
-    }
+pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std::result::Result<Parts, ConfigError> {
+    let settings = Arc::new(settings);
+    let surroundings = Arc::new(around.clone());
+    let site = |site: SiteSettings| SiteParts {
+        instance: site.instance,
+        location: site.storage_url.to_string(),
+        kind: site.kind,
+        weight: site.weight,
+        tags: site.tags.clone(),
+        capacity_bytes: site.capacity_bytes,
+        opener: Arc::new(ConfiguredSite { settings: Arc::clone(&settings), site, around: Arc::clone(&surroundings) }),
+    };
+    let sites = settings.sites(cwd)?.into_iter().map(site).collect();
     let mut engine = EngineSettings { search_timeout: settings.search.timeout(), ..EngineSettings::default() };
     engine.flush.memtable_bytes_max = usize::try_from(settings.storage.wal_config.memory_flush_size_bytes).unwrap_or(usize::MAX);
     let strategy = &settings.storage.wal_config;
-    let parts = Parts {
+    Ok(Parts {
         clock: around.clock,
         entropy: around.entropy,
         executor: around.executor,
@@ -61,22 +56,32 @@ pub(crate) async fn parts(
         codecs: codecs(),
         sites,
         settings: engine,
-    };
-    Ok((parts, locks))
+    })
+}
+
+/// A site as the settings describe it, opened as often as it comes back.
+struct ConfiguredSite {
+    settings: Arc<Settings>,
+    site: SiteSettings,
+    around: Arc<Surroundings>,
+}
+
+#[async_trait]
+impl SiteOpener for ConfiguredSite {
+    async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
+        let mut locks = Vec::new();
+        let filesystem = open_filesystem(&self.settings, &self.site.storage_url, &mut locks)?;
+        let id = site_identity(&*filesystem, new).await?;
+        let level = i32::from(self.settings.storage.segment.compression_level);
+        let options = ViperOptions { compression: Compression::Zstd { level }, ..ViperOptions::default() };
+        let segments = Arc::new(ViperStore::new(Arc::clone(&filesystem), Arc::clone(&self.around.clock), options));
+        let wal = open_wal(&self.settings, &self.site.wal_url, &self.around, &mut locks).await?;
+        Ok(SiteAccess { id, filesystem, segments, wal, mirror: None, reserve: None, hold: Box::new(locks) })
+    }
 }
 
 fn codecs() -> Vec<Arc<dyn WalCodec>> {
     vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)]
-}
-
-/// A site's adapters, and the locks that keep other processes off its folders.
-async fn open_site(settings: &Settings, site: &SiteSettings, around: &Surroundings, locks: &mut Vec<DirLock>) -> Result<SiteAccess> {
-    let filesystem = open_filesystem(settings, &site.storage_url, locks)?;
-    let level = i32::from(settings.storage.segment.compression_level);
-    let options = ViperOptions { compression: Compression::Zstd { level }, ..ViperOptions::default() };
-    let segments = Arc::new(ViperStore::new(Arc::clone(&filesystem), Arc::clone(&around.clock), options));
-    let wal = open_wal(settings, &site.wal_url, around, locks).await?;
-    Ok(SiteAccess { filesystem, segments, wal })
 }
 
 fn open_filesystem(settings: &Settings, url: &Url, locks: &mut Vec<DirLock>) -> Result<Arc<dyn Filesystem>> {

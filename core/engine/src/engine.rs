@@ -12,15 +12,18 @@ use proximadb_ports::{
 };
 use tokio::sync::{Mutex, watch};
 
-use crate::catalog::{Catalog, OpenCollection};
+use crate::catalog::{Catalog, OpenCollection, Slot};
 use crate::env::Env;
 use crate::parts::Parts;
-use crate::site::{Site, SiteRef, chain};
+use crate::site::{Site, SiteRef};
 use crate::{cursor, read, search};
+use discovery::Known;
 
+mod cards;
 mod create;
+mod discovery;
 mod log_keeper;
-mod recovery;
+mod site_keeper;
 mod status;
 mod write;
 
@@ -32,6 +35,9 @@ pub struct Engine {
     catalog: Catalog,
     /// Held while collections come and go, so that a name is given once.
     directory: Mutex<()>,
+    /// Held while what a site holds is taken in.
+    arrivals: Mutex<()>,
+    known: Mutex<Known>,
     stopping: watch::Sender<bool>,
 }
 
@@ -40,12 +46,20 @@ impl Engine {
     /// damaged is named in [`Database::health`], and everything else is served.
     pub async fn open(parts: Parts) -> Arc<Self> {
         let Parts { clock, entropy, executor, telemetry, assigner, metrics, flat, graph, codecs, sites, settings } = parts;
-        let opened = join_all(sites.into_iter().map(|site| Site::open(site, &*entropy))).await;
-        let sites: Vec<SiteRef> = opened.into_iter().map(|site| SiteRef(Arc::new(site))).collect();
+        let sites: Vec<SiteRef> = sites.into_iter().map(|site| Arc::new(Site::new(site))).collect();
         let env = Arc::new(Env::new(clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings));
         let (stopping, stopped) = watch::channel(false);
-        let engine = Arc::new(Self { env, assigner, sites, catalog: Catalog::default(), directory: Mutex::new(()), stopping });
-        engine.recover().await;
+        let engine = Arc::new(Self {
+            env,
+            assigner,
+            sites,
+            catalog: Catalog::default(),
+            directory: Mutex::new(()),
+            arrivals: Mutex::new(()),
+            known: Mutex::new(Known::default()),
+            stopping,
+        });
+        engine.start_sites(&stopped).await;
         engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }
@@ -53,19 +67,16 @@ impl Engine {
     /// Ends all writers after what they are doing; everything acknowledged is in the log.
     pub async fn shut_down(&self) {
         self.stopping.send_replace(true);
-        let shards: Vec<_> = self.catalog.all().iter().flat_map(|c| c.reachable().cloned().collect::<Vec<_>>()).collect();
-        join_all(shards.iter().map(|s| s.stop())).await;
+        join_all(self.catalog.shards().iter().map(|s| s.stop())).await;
     }
 
     /// Shards on each site and the bytes of their files, by the site's number in the configuration.
     fn shards_by_site(&self) -> BTreeMap<u32, (u32, u64)> {
         let mut shards: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
-        for collection in self.catalog.all() {
-            for shard in collection.reachable() {
-                let place = shards.entry(shard.site.0.instance).or_default();
-                place.0 += 1;
-                place.1 += shard.stored_bytes();
-            }
+        for shard in self.catalog.shards() {
+            let place = shards.entry(shard.site.instance).or_default();
+            place.0 += 1;
+            place.1 += shard.stored_bytes();
         }
         shards
     }
@@ -77,10 +88,10 @@ impl Engine {
             None => self.env.metrics.metric(&described.spec.metric, described.spec.dimension.get())?.descriptor().score_kind,
         };
         Ok(CollectionInfo {
-            records: collection.reachable().map(|s| s.snapshot().live() as u64).sum(),
-            stored_bytes: collection.reachable().map(|s| s.stored_bytes()).sum(),
+            records: collection.reachable().iter().map(|s| s.snapshot().live() as u64).sum(),
+            stored_bytes: collection.reachable().iter().map(|s| s.stored_bytes()).sum(),
             score_kind,
-            shards_unavailable: collection.shards.iter().filter(|s| s.is_none()).count() as u32,
+            shards_unavailable: collection.slots().iter().filter(|s| s.shard().is_none()).count() as u32,
             collection: described,
         })
     }
@@ -105,9 +116,16 @@ impl Database for Engine {
         }
         let made = self.make_collection(spec).await?;
         let info = self.info(&made)?;
-        self.catalog
-            .insert(made)
-            .map_err(|c| PortError::new(Fault::Internal, "collection.create", c.id, "the name was taken meanwhile"))?;
+        if let Err(made) = self.catalog.insert(made) {
+            // A site has come back meanwhile and brought a collection of this name.
+            for shard in made.reachable() {
+                shard.drop_files().await?;
+                shard.stop().await;
+            }
+            self.remove_cards(made.id).await;
+            let message = "a collection with this name has come back with its site meanwhile";
+            return Err(PortError::new(Fault::Conflict, "collection.create", &made.describe().spec.name, message).with_field("name"));
+        }
         Ok(Created { info, new: true })
     }
 
@@ -140,6 +158,7 @@ impl Database for Engine {
             shard.drop_files().await?;
         }
         self.catalog.remove(&found);
+        self.remove_cards(found.id).await;
         Ok(())
     }
 
@@ -156,7 +175,7 @@ impl Database for Engine {
 
     async fn get(&self, collection: &CollectionRef, ids: &[RecordId], options: ReadOptions) -> Result<Vec<Option<StoredRecord>>> {
         let found = self.catalog.find(collection)?;
-        let count = found.shards.len() as u32;
+        let count = found.slots().len() as u32;
         let now = self.env.clock.now();
         let mut records = vec![None; ids.len()];
         let mut by_shard: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -164,9 +183,7 @@ impl Database for Engine {
             by_shard.entry(plan::shard_of(id.as_str(), count)).or_default().push(i);
         }
         for (index, places) in by_shard {
-            let shard = found.shards.get(index as usize).and_then(Option::as_ref);
-            let shard =
-                shard.ok_or_else(|| PortError::new(Fault::Unavailable, "get", collection, format!("shard {index} cannot be reached")))?;
+            let shard = found.shard(index)?;
             let wanted: Vec<_> = places.iter().map(|i| ids[*i].clone()).collect();
             for (i, record) in places.into_iter().zip(read::get(&shard.snapshot(), &wanted, options, now).await?) {
                 records[i] = record;
@@ -239,32 +256,24 @@ impl Database for Engine {
         let shards = self.shards_by_site();
         let mut out = Vec::with_capacity(self.sites.len());
         for site in &self.sites {
-            let (count, stored_bytes) = shards.get(&site.0.instance).copied().unwrap_or_default();
+            let (count, stored_bytes) = shards.get(&site.instance).copied().unwrap_or_default();
             let mut status = SiteStatus {
-                id: None,
-                instance: site.0.instance,
-                location: site.0.location.clone(),
-                kind: site.0.kind.as_str(),
-                state: "ok".to_owned(),
+                id: site.id(),
+                instance: site.instance,
+                location: site.location.clone(),
+                kind: site.kind.as_str(),
+                state: site.condition().text(),
                 shards: count,
                 stored_bytes,
                 wal_bytes: 0,
                 sync_micros: 0,
-                space: None,
-                recovered: site.0.recovered(),
+                space: site.space(),
+                recovered: site.recovered(),
             };
-            match &site.0.open {
-                Ok(open) => {
-                    let stats = open.access.wal.stats();
-                    status.id = Some(open.id);
-                    status.wal_bytes = stats.bytes;
-                    status.sync_micros = stats.sync_micros;
-                    match open.access.filesystem.space().await {
-                        Ok(space) => status.space = space,
-                        Err(e) => status.state = chain(&e),
-                    }
-                }
-                Err(why) => status.state.clone_from(why),
+            if let Ok(access) = site.access() {
+                let stats = access.wal.stats();
+                status.wal_bytes = stats.bytes;
+                status.sync_micros = stats.sync_micros;
             }
             out.push(status);
         }
@@ -275,14 +284,21 @@ impl Database for Engine {
         let mut out = Vec::new();
         for collection in self.catalog.all() {
             let name = collection.describe().spec.name;
-            for shard in collection.reachable() {
+            for (index, slot) in collection.slots().iter().enumerate() {
+                let (site, stored_bytes, state) = match slot {
+                    Slot::Open(shard) => {
+                        let state = shard.trouble().unwrap_or_else(|| "ok".to_owned());
+                        (Some(shard.snapshot().manifest.site), shard.stored_bytes(), state)
+                    }
+                    Slot::Missing(gap) => (gap.site, 0, gap.why.clone()),
+                };
                 out.push(Assignment {
                     collection: collection.id,
                     name: name.as_str().to_owned(),
-                    shard: shard.id.index,
-                    site: shard.snapshot().manifest.site,
-                    stored_bytes: shard.stored_bytes(),
-                    state: shard.trouble().unwrap_or_else(|| "ok".to_owned()),
+                    shard: index as u32,
+                    site,
+                    stored_bytes,
+                    state,
                 });
             }
         }
@@ -290,12 +306,12 @@ impl Database for Engine {
     }
 
     async fn health(&self) -> Health {
-        Health { ready: self.sites.iter().any(|s| s.0.open.is_ok()), problems: self.env.problems() }
+        Health { ready: self.sites.iter().any(|s| s.access().is_ok()), problems: self.env.problems() }
     }
 
     fn metrics(&self) -> String {
         let collections = self.catalog.all();
-        let records: u64 = collections.iter().flat_map(|c| c.reachable()).map(|s| s.snapshot().live() as u64).sum();
+        let records: u64 = collections.iter().flat_map(|c| c.reachable()).map(|s| s.snapshot().live() as u64).sum::<u64>();
         self.env.telemetry.gauge("proximadb_collections", &[], collections.len() as f64);
         self.env.telemetry.gauge("proximadb_records", &[], records as f64);
         self.env.telemetry.gauge("proximadb_problems", &[], self.env.problems().len() as f64);

@@ -67,6 +67,14 @@ impl Env {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).insert(subject, what);
     }
 
+    /// As [`Env::problem`], but silent where the very same is noted already.
+    pub(crate) fn problem_once(&self, subject: String, what: String) {
+        let there = self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(&subject) == Some(&what);
+        if !there {
+            self.problem(subject, what);
+        }
+    }
+
     pub(crate) fn clear_problem(&self, subject: &str) {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
     }

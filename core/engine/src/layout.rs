@@ -1,12 +1,32 @@
 //! The keys of a shard's files on its site. Made of uuids and numbers only; no string of a user's is ever in one.
 
-use proximadb_model::{FileId, ManifestNumber, ShardId};
+use proximadb_model::{FileId, ManifestNumber, ShardId, SiteId};
 
 /// The key of the site's marker.
 pub(crate) const SITE_MARKER: &str = "site";
 
 /// Below this prefix lies one folder a shard.
 pub(crate) const SHARDS: &str = "shards";
+
+/// Below this prefix lies one card for each shard of another site: a copy of its manifest without its segments, from which a start
+/// knows what is missing while that site is.
+pub(crate) const CARDS: &str = "cards";
+
+/// Below this prefix lies one file for each other site, which says where that site was.
+pub(crate) const PEERS: &str = "peers";
+
+/// Written and removed to see whether a site takes writes.
+pub(crate) const PROBE: &str = "probe";
+
+/// The card of a shard of another site.
+pub(crate) fn card(shard: ShardId) -> String {
+    format!("{CARDS}/{shard}")
+}
+
+/// What is known of another site.
+pub(crate) fn peer(site: SiteId) -> String {
+    format!("{PEERS}/{site}")
+}
 
 /// The folder of a shard's manifests.
 pub(crate) fn manifests(shard: ShardId) -> String {

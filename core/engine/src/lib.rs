@@ -24,6 +24,7 @@ mod snapshot;
 mod writer;
 
 pub use engine::Engine;
-pub use parts::{MetricSource, Parts, SiteAccess, SiteParts};
+pub use parts::{MetricSource, Parts, SiteAccess, SiteOpener, SiteParts};
 pub use placement::BuiltinAssigner;
 pub use settings::EngineSettings;
+pub use site::site_identity;

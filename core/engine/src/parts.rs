@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use proximadb_model::{DiskKind, MetricKind};
+use async_trait::async_trait;
+use proximadb_model::{DiskKind, MetricKind, SiteId};
 use proximadb_ports::{
-    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Result, SegmentStore, Telemetry, Wal, WalCodec,
+    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Mirror, Reserve, Result, SegmentStore, Telemetry, Wal, WalCodec,
 };
 
 use crate::settings::EngineSettings;
@@ -58,17 +59,35 @@ pub struct SiteParts {
     pub tags: Vec<String>,
     /// Bytes that may be used; `None` for as much as there is.
     pub capacity_bytes: Option<u64>,
-    /// What reaches it, or why nothing does: such a site is listed as unavailable, and the others are served.
-    pub access: Result<SiteAccess>,
+    /// Makes the adapters that reach it, at the start and whenever it comes back.
+    pub opener: Arc<dyn SiteOpener>,
+}
+
+/// Reaches a site, as often as that is needed: a disk may go and come back.
+#[async_trait]
+pub trait SiteOpener: Send + Sync + 'static {
+    /// Reaches the site. Where nothing marks the place as a site it becomes the site `new`, if one is given.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing marks the place as a site and `new` is not given; `Conflict` while another process, or an access
+    /// from before that is still in use, holds it; `Unavailable`; `Corrupt`.
+    async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess>;
 }
 
 /// The adapters of a site that can be reached.
-#[derive(Clone)]
 pub struct SiteAccess {
+    /// Its identity, as [`crate::site_identity`] read it.
+    pub id: SiteId,
     /// Its objects.
     pub filesystem: Arc<dyn Filesystem>,
     /// Its segments.
     pub segments: Arc<dyn SegmentStore>,
     /// Its log.
     pub wal: Arc<dyn Wal>,
+    /// The second copies of its objects, where there are any.
+    pub mirror: Option<Arc<dyn Mirror>>,
+    /// Room that it gives back when there is no other left.
+    pub reserve: Option<Arc<dyn Reserve>>,
+    /// Held as long as the site is in use: what keeps other processes off.
+    pub hold: Box<dyn Send + Sync>,
 }

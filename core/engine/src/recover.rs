@@ -1,15 +1,17 @@
 //! Starting: everything that is known is found by looking at the sites. Nothing is written, except by the first write later.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use proximadb_model::{CollectionId, Manifest, Memtable, Operation, RememberedWrite, Sequence, ShardId, ShardState, WriteBatch};
+use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, Operation, RememberedWrite, Sequence, ShardId, SiteId, WriteBatch};
 use proximadb_ports::{Fault, PortError, Result};
 use tokio::sync::mpsc;
 
 use crate::background::Workshop;
 use crate::env::Env;
 use crate::layout;
+use crate::parts::SiteAccess;
 use crate::segment_build;
 use crate::shard::Shard;
 use crate::shard_files::ShardFiles;
@@ -23,70 +25,113 @@ const ORDERS_MAX: usize = 64;
 /// A shard that was found on a site.
 pub(crate) struct FoundShard {
     pub(crate) site: SiteRef,
+    pub(crate) access: Arc<SiteAccess>,
     pub(crate) manifest: Manifest,
 }
 
-/// What a site holds, by its newest manifests. A shard whose newest manifest cannot be read is a problem of that shard alone.
-pub(crate) async fn scan_site(env: &Env, site: &SiteRef) -> Vec<FoundShard> {
-    let open = match site.open() {
-        Ok(open) => open,
-        Err(e) => {
-            env.problem(format!("site {}", site.0.location), e.message);
-            return Vec::new();
-        }
-    };
-    let names = match open.access.filesystem.list_prefixes(layout::SHARDS).await {
-        Ok(names) => names,
-        Err(e) => {
-            env.problem(format!("site {}", site.0.location), chain(&e));
-            return Vec::new();
-        }
-    };
-    let mut found = Vec::new();
-    for name in names {
+impl FoundShard {
+    fn rank(&self) -> (Epoch, ManifestNumber) {
+        (self.manifest.epoch, self.manifest.number)
+    }
+
+    pub(crate) fn files(&self) -> ShardFiles {
+        ShardFiles::new(self.manifest.shard, &self.access)
+    }
+}
+
+/// What lies on a site.
+pub(crate) struct Scanned {
+    pub(crate) access: Arc<SiteAccess>,
+    /// The shards, by their newest manifests.
+    pub(crate) shards: Vec<FoundShard>,
+    /// Shards whose newest manifest cannot be read.
+    pub(crate) damaged: Vec<(ShardId, PortError)>,
+    /// What is said of the shards of other sites.
+    pub(crate) cards: Vec<Manifest>,
+    /// Other sites, and where they were.
+    pub(crate) peers: Vec<(SiteId, String)>,
+}
+
+/// Looks at what lies on a site. A shard whose newest manifest cannot be read is a problem of that shard alone.
+///
+/// # Errors
+/// `Unavailable` when the site cannot be listed.
+pub(crate) async fn scan_site(env: &Env, site: &SiteRef, access: Arc<SiteAccess>) -> Result<Scanned> {
+    let mut scanned =
+        Scanned { access: Arc::clone(&access), shards: Vec::new(), damaged: Vec::new(), cards: Vec::new(), peers: Vec::new() };
+    for name in access.filesystem.list_prefixes(layout::SHARDS).await? {
         let Ok(shard) = name.parse::<ShardId>() else {
-            env.problem(format!("site {}", site.0.location), format!("{name:?} is not the folder of a shard"));
+            env.problem(format!("site {}", site.location), format!("{name:?} is not the folder of a shard"));
             continue;
         };
-        let files = ShardFiles::new(shard, &open.access);
-        match newest_manifest(&files).await {
-            Ok(Some(manifest)) => found.push(FoundShard { site: site.clone(), manifest }),
+        let files = ShardFiles::new(shard, &access);
+        match newest_manifest(env, &files, &access).await {
+            Ok(Some(manifest)) => {
+                scanned.shards.push(FoundShard { site: Arc::clone(site), access: Arc::clone(&access), manifest });
+            }
             // Folders outlive their last file on disks.
             Ok(None) => {}
-            Err(e) => env.problem(format!("shard {shard}"), chain(&e)),
+            Err(e) => {
+                env.problem(format!("shard {shard}"), chain(&e));
+                scanned.damaged.push((shard, e));
+            }
         }
     }
-    found
-}
-
-async fn newest_manifest(files: &ShardFiles) -> Result<Option<Manifest>> {
-    match files.manifest_numbers().await?.last() {
-        Some(number) => files.read_manifest(*number).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Of several copies of a shard the one with the highest epoch counts, then the one with the highest number; the others are
-/// left as they are and named as problems.
-pub(crate) fn newest_copies(env: &Env, found: Vec<FoundShard>) -> BTreeMap<ShardId, FoundShard> {
-    let mut newest: BTreeMap<ShardId, FoundShard> = BTreeMap::new();
-    for copy in found {
-        let shard = copy.manifest.shard;
-        let older = match newest.remove(&shard) {
-            None => {
-                newest.insert(shard, copy);
-                continue;
-            }
-            Some(other) => {
-                let rank = |c: &FoundShard| (c.manifest.epoch, c.manifest.number);
-                let (keep, leave) = if rank(&other) >= rank(&copy) { (other, copy) } else { (copy, other) };
-                newest.insert(shard, keep);
-                leave
-            }
+    for object in access.filesystem.list(layout::CARDS).await? {
+        let card = async {
+            let bytes = access.filesystem.get(&object.key).await?;
+            Manifest::decode(&bytes).map_err(|e| PortError::new(Fault::Corrupt, "card.read", &object.key, e.to_string()))
         };
-        env.problem(format!("shard {shard} on {}", older.site.0.location), "is an older copy and is left aside");
+        match card.await {
+            Ok(card) => scanned.cards.push(card),
+            // Only a copy of what the shard's own site knows; it is written anew.
+            Err(e) => tracing::warn!(error = chain(&e), "a card cannot be read"),
+        }
     }
-    newest
+    for object in access.filesystem.list(layout::PEERS).await? {
+        let id = object.key.rsplit('/').next().and_then(|name| name.parse().ok());
+        let location = access.filesystem.get(&object.key).await?;
+        if let (Some(id), Ok(location)) = (id, String::from_utf8(location.to_vec())) {
+            scanned.peers.push((id, location));
+        }
+    }
+    Ok(scanned)
+}
+
+/// The newest manifest; a damaged one is repaired from its second copy where there is one.
+async fn newest_manifest(env: &Env, files: &ShardFiles, access: &SiteAccess) -> Result<Option<Manifest>> {
+    let Some(number) = files.manifest_numbers().await?.last().copied() else { return Ok(None) };
+    let damaged = match files.read_manifest(number).await {
+        Ok(manifest) => return Ok(Some(manifest)),
+        Err(e) if e.fault == Fault::Corrupt => e,
+        Err(e) => return Err(e),
+    };
+    let Some(mirror) = &access.mirror else { return Err(damaged) };
+    let key = layout::manifest(files.shard, number);
+    let Ok(copy) = mirror.second_copy(&key).await else { return Err(damaged) };
+    let Ok(manifest) = Manifest::decode(&copy) else { return Err(damaged) };
+    if manifest.shard != files.shard || manifest.number != number {
+        return Err(damaged);
+    }
+    mirror.restore(&key, copy).await?;
+    tracing::warn!(key, error = chain(&damaged), "repaired from its second copy");
+    env.telemetry.count("proximadb_files_repaired_total", &[], 1);
+    Ok(Some(manifest))
+}
+
+/// Of several copies of a shard the one with the highest epoch counts, then the one with the highest number.
+/// Gives those that count, and those that are left over.
+pub(crate) fn newest_copies(found: Vec<FoundShard>) -> (BTreeMap<ShardId, FoundShard>, Vec<FoundShard>) {
+    let mut newest: BTreeMap<ShardId, FoundShard> = BTreeMap::new();
+    let mut older = Vec::new();
+    for copy in found {
+        match newest.entry(copy.manifest.shard) {
+            Entry::Vacant(place) => drop(place.insert(copy)),
+            Entry::Occupied(mut place) if copy.rank() > place.get().rank() => older.push(place.insert(copy)),
+            Entry::Occupied(_) => older.push(copy),
+        }
+    }
+    (newest, older)
 }
 
 /// Opens a shard: its segments, then what the log holds beyond them.
@@ -94,12 +139,11 @@ pub(crate) fn newest_copies(env: &Env, found: Vec<FoundShard>) -> BTreeMap<Shard
 /// # Errors
 /// `Corrupt` when a segment or the log is damaged; those of the store and the log.
 pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<Shard>> {
-    let FoundShard { site, manifest } = found;
-    let open = site.open()?;
-    if manifest.site != open.id {
+    let FoundShard { site, access, manifest } = found;
+    if manifest.site != access.id {
         return Err(PortError::new(Fault::Corrupt, "shard.open", manifest.shard, "its manifest was written on another site"));
     }
-    let files = ShardFiles::new(manifest.shard, &open.access);
+    let files = ShardFiles::new(manifest.shard, &access);
     let spec = &manifest.collection.spec;
     let metric = env.metrics.metric(&spec.metric, spec.dimension.get())?;
     let (trash, discarded) = mpsc::unbounded_channel();
@@ -116,27 +160,26 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
         remembered: Arc::new(manifest.remembered.clone()),
         manifest: Arc::new(manifest),
     };
-    let replayed = replay(&mut snapshot, open).await?;
+    let replayed = replay(&mut snapshot, &access).await?;
     // What was truncated is known to the log only while it runs.
-    open.access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
+    access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
     if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
         tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
     }
-    {
-        let mut recovered = site.0.recovered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    site.note_recovered(|recovered| {
         recovered.shards += 1;
         recovered.segments += snapshot.segments.len() as u32;
         recovered.rows += rows as u64;
         recovered.replayed += replayed;
-    }
+    });
     let shop = Workshop { env: Arc::clone(env), files, trash };
-    Ok(start(shop, site.clone(), snapshot, discarded))
+    Ok(start(shop, site, access, snapshot, discarded))
 }
 
-async fn replay(snapshot: &mut Snapshot, open: &crate::site::OpenSite) -> Result<u64> {
+async fn replay(snapshot: &mut Snapshot, access: &SiteAccess) -> Result<u64> {
     let manifest = Arc::clone(&snapshot.manifest);
     let mut operations = 0;
-    let mut batches = open.access.wal.replay(manifest.shard, manifest.flushed_through).await?;
+    let mut batches = access.wal.replay(manifest.shard, manifest.flushed_through).await?;
     while let Some(batch) = batches.next().await? {
         if batch.first <= snapshot.active.last().max(manifest.flushed_through) {
             let message = format!("the log gives operation {} after {}", batch.first, snapshot.active.last());
@@ -178,28 +221,28 @@ fn apply_logged(snapshot: &mut Snapshot, mut batch: WriteBatch) -> Result<()> {
 pub(crate) fn start(
     shop: Workshop,
     site: SiteRef,
+    home: Arc<SiteAccess>,
     snapshot: Snapshot,
     trash: mpsc::UnboundedReceiver<proximadb_model::FileId>,
 ) -> Arc<Shard> {
     let (writes, write_queue) = mpsc::channel(proximadb_model::limits::SHARD_QUEUE_MAX);
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
-    let shard = Shard::new(snapshot.manifest.shard, site, snapshot, writes, orders);
+    let shard = Shard::new(snapshot.manifest.shard, site, home, snapshot, writes, orders);
     let executor = Arc::clone(&shop.env.executor);
     let writer = Writer::new(shop, Arc::clone(&shard), Inbox { writes: write_queue, orders: order_queue, trash });
     executor.spawn("shard-writer", Box::pin(writer.run()));
     shard
 }
 
-/// Clears away what is left of shards that were dropped. Their last manifest goes only when the log holds nothing of them any
-/// more, so that no crash brings them back.
-pub(crate) async fn clear_dropped(env: &Env, found: &FoundShard) {
+/// Clears away what is left of shards that were dropped. Their last manifest goes only when nothing can bring them back any more:
+/// `last` says that no site is away, and the log must hold nothing of them.
+pub(crate) async fn clear_dropped(env: &Env, found: &FoundShard, last: bool) {
     let shard = found.manifest.shard;
     let result = async {
-        let open = found.site.open()?;
-        let files = ShardFiles::new(shard, &open.access);
+        let files = found.files();
         files.delete_unnamed(&found.manifest).await?;
-        open.access.wal.truncate(shard, Sequence(u64::MAX)).await?;
-        if !open.access.wal.shards().await?.iter().any(|(s, _)| *s == shard) {
+        found.access.wal.truncate(shard, Sequence(u64::MAX)).await?;
+        if last && !found.access.wal.shards().await?.iter().any(|(s, _)| *s == shard) {
             files.delete_manifest(found.manifest.number).await?;
         }
         Ok::<_, PortError>(())
@@ -207,9 +250,4 @@ pub(crate) async fn clear_dropped(env: &Env, found: &FoundShard) {
     if let Err(e) = result.await {
         env.problem(format!("dropped shard {shard}"), chain(&e));
     }
-}
-
-/// The collections of which any shard says that it was dropped.
-pub(crate) fn dropped(found: &BTreeMap<ShardId, FoundShard>) -> std::collections::BTreeSet<CollectionId> {
-    found.values().filter(|f| f.manifest.state == ShardState::Dropped).map(|f| f.manifest.shard.collection).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proximadb_model::plan::{FlushSettings, MaintenanceSettings};
+use proximadb_model::plan::{FlushSettings, MaintenanceSettings, RoomSettings};
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,14 @@ pub struct EngineSettings {
     pub search_timeout: Duration,
     /// How long to wait before failed background work is tried again.
     pub retry_after: Duration,
+    /// How often the state of each site is looked at.
+    pub site_check_every: Duration,
+    /// How long a site may take to answer such a look, and how long a start waits for a site before it serves the others.
+    pub site_answer_within: Duration,
+    /// Room that a disk must have left.
+    pub room: RoomSettings,
+    /// Bytes of stored files that are read and checked again each second; 0 for none.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl Default for EngineSettings {
@@ -33,6 +41,10 @@ impl Default for EngineSettings {
             wal_check_every: Duration::from_secs(5),
             search_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
+            site_check_every: Duration::from_secs(1),
+            site_answer_within: Duration::from_secs(5),
+            room: RoomSettings::default(),
+            scrub_bytes_per_second: 8 << 20,
         }
     }
 }

@@ -7,6 +7,7 @@ use proximadb_model::{CollectionPatch, ShardId, ShardState};
 use proximadb_ports::{Durability, Fault, PortError, Result, WriteOutcome};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::parts::SiteAccess;
 use crate::resolve::ShardChanges;
 use crate::site::SiteRef;
 use crate::snapshot::Snapshot;
@@ -38,6 +39,8 @@ pub(crate) enum Order {
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) site: SiteRef,
+    /// The site's adapters as they were when the shard was opened.
+    pub(crate) home: Arc<SiteAccess>,
     pub(crate) state: ArcSwap<Snapshot>,
     pub(crate) writes: mpsc::Sender<ShardWrite>,
     pub(crate) orders: mpsc::Sender<Order>,
@@ -48,11 +51,12 @@ impl Shard {
     pub(crate) fn new(
         id: ShardId,
         site: SiteRef,
+        home: Arc<SiteAccess>,
         state: Snapshot,
         writes: mpsc::Sender<ShardWrite>,
         orders: mpsc::Sender<Order>,
     ) -> Arc<Self> {
-        Arc::new(Self { id, site, state: ArcSwap::from_pointee(state), writes, orders, trouble: Mutex::new(None) })
+        Arc::new(Self { id, site, home, state: ArcSwap::from_pointee(state), writes, orders, trouble: Mutex::new(None) })
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {

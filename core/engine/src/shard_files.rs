@@ -27,6 +27,7 @@ pub(crate) enum Put {
 }
 
 impl ShardFiles {
+    /// The files of a shard on a site.
     pub(crate) fn new(shard: ShardId, access: &SiteAccess) -> Self {
         Self { shard, filesystem: Arc::clone(&access.filesystem), segments: Arc::clone(&access.segments) }
     }
@@ -124,6 +125,16 @@ impl ShardFiles {
             }
         }
         Ok(deleted)
+    }
+
+    /// Deletes everything of the shard, its newest manifest last: as long as anything is there, it says what this is.
+    pub(crate) async fn delete_all(&self) -> Result<()> {
+        let mut listed = self.filesystem.list(&layout::shard(self.shard)).await?;
+        listed.sort_by(|a, b| (a.key.contains("/manifest/"), &a.key).cmp(&(b.key.contains("/manifest/"), &b.key)));
+        for object in listed {
+            self.filesystem.delete(&object.key).await?;
+        }
+        Ok(())
     }
 
     async fn write(&self, key: String, id: FileId, bytes: Bytes) -> Result<SidecarMeta> {

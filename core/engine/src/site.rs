@@ -1,13 +1,16 @@
-//! A site as the engine knows it: its identity, its adapters, and what was found there.
+//! A site as the engine knows it: its identity, its adapters while it can be reached, and how it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use proximadb_model::plan::Room;
 use proximadb_model::{DiskKind, SiteId};
-use proximadb_ports::{Entropy, Fault, Filesystem, PortError, PutMode, Recovered, Result};
+use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Recovered, Result, Space};
+use tokio::sync::Notify;
 
 use crate::layout;
-use crate::parts::{SiteAccess, SiteParts};
+use crate::parts::{SiteAccess, SiteOpener, SiteParts};
 
 /// A site that was configured, reachable or not.
 pub(crate) struct Site {
@@ -17,25 +20,55 @@ pub(crate) struct Site {
     pub(crate) weight: f32,
     pub(crate) tags: Vec<String>,
     pub(crate) capacity_bytes: Option<u64>,
-    pub(crate) open: std::result::Result<OpenSite, String>,
-    pub(crate) recovered: Mutex<Recovered>,
+    pub(crate) opener: Arc<dyn SiteOpener>,
+    /// Asks for a look at the site at once.
+    pub(crate) suspected: Notify,
+    open: ArcSwapOption<SiteAccess>,
+    state: Mutex<State>,
 }
 
-/// A site that can be reached.
-pub(crate) struct OpenSite {
-    pub(crate) id: SiteId,
-    pub(crate) access: SiteAccess,
+struct State {
+    /// Known once it has been read, also while the site is away.
+    id: Option<SiteId>,
+    condition: Condition,
+    /// Takes no new shards, and gives its own away.
+    draining: bool,
+    space: Option<Space>,
+    recovered: Recovered,
+}
+
+/// How a site is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// All is well, or there is only little room left, of which the text tells.
+    Serving(Option<String>),
+    /// Takes deletes but no records.
+    Full(String),
+    /// Takes no writes; what can be read is read.
+    Failing(String),
+    /// Not there.
+    Missing(String),
+}
+
+impl Condition {
+    /// The state as people see it.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Serving(None) => "ok".to_owned(),
+            Self::Serving(Some(text)) | Self::Full(text) | Self::Failing(text) | Self::Missing(text) => text.clone(),
+        }
+    }
 }
 
 impl Site {
-    /// Reads the site's identity, or gives it one where it is new and empty.
-    pub(crate) async fn open(parts: SiteParts, entropy: &dyn Entropy) -> Self {
-        let open = match parts.access {
-            Ok(access) => match identify(&*access.filesystem, entropy).await {
-                Ok(id) => Ok(OpenSite { id, access }),
-                Err(error) => Err(chain(&error)),
-            },
-            Err(error) => Err(chain(&error)),
+    /// A site that nobody has looked at yet.
+    pub(crate) fn new(parts: SiteParts) -> Self {
+        let state = State {
+            id: None,
+            condition: Condition::Missing("has not answered yet".to_owned()),
+            draining: false,
+            space: None,
+            recovered: Recovered::default(),
         };
         Self {
             instance: parts.instance,
@@ -44,29 +77,113 @@ impl Site {
             weight: parts.weight,
             tags: parts.tags,
             capacity_bytes: parts.capacity_bytes,
-            open,
-            recovered: Mutex::new(Recovered::default()),
+            opener: parts.opener,
+            suspected: Notify::new(),
+            open: ArcSwapOption::empty(),
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its adapters.
+    ///
+    /// # Errors
+    /// `Unavailable` with what is wrong with it.
+    pub(crate) fn access(&self) -> Result<Arc<SiteAccess>> {
+        self.open.load_full().ok_or_else(|| PortError::new(Fault::Unavailable, "site", &self.location, self.condition().text()))
+    }
+
+    pub(crate) fn id(&self) -> Option<SiteId> {
+        self.state().id
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        self.state().condition.clone()
+    }
+
+    /// Sets how the site is, and says whether that is news.
+    pub(crate) fn set_condition(&self, condition: Condition) -> bool {
+        let mut state = self.state();
+        let news = state.condition != condition;
+        state.condition = condition;
+        news
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        match self.state().condition {
+            Condition::Full(_) => Room::Full,
+            Condition::Serving(Some(_)) => Room::Low,
+            _ => Room::Enough,
+        }
+    }
+
+    /// The room on it when it was last looked at.
+    pub(crate) fn space(&self) -> Option<Space> {
+        self.state().space
+    }
+
+    pub(crate) fn set_space(&self, space: Option<Space>) {
+        self.state().space = space;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state().draining
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.state().draining = draining;
+    }
+
+    /// Lets the site be used. It must be the one that was here before, if one was.
+    ///
+    /// # Errors
+    /// `Unavailable` when it is another.
+    pub(crate) fn set_open(&self, access: Arc<SiteAccess>) -> Result<()> {
+        let mut state = self.state();
+        if let Some(known) = state.id.filter(|known| *known != access.id) {
+            let message = format!("site {} is here now, where site {known} was", access.id);
+            return Err(PortError::new(Fault::Unavailable, "site.open", &self.location, message));
+        }
+        state.id = Some(access.id);
+        state.condition = Condition::Serving(None);
+        self.open.store(Some(access));
+        Ok(())
+    }
+
+    /// Ends the use of the site; its adapters go with their last user.
+    pub(crate) fn set_missing(&self, why: String) {
+        self.open.store(None);
+        self.state().condition = Condition::Missing(why);
+    }
+
+    /// Whether a write may begin; `puts` says that it brings records and does not only delete.
+    ///
+    /// # Errors
+    /// `Exhausted` for records when there is no room; `Unavailable` when the site takes no writes.
+    pub(crate) fn admit(&self, puts: bool) -> Result<()> {
+        let refuse = |fault, text: &str| Err(PortError::new(fault, "write", &self.location, text.to_owned()));
+        match &self.state().condition {
+            Condition::Serving(_) => Ok(()),
+            Condition::Full(text) if puts => refuse(Fault::Exhausted, text),
+            Condition::Full(_) => Ok(()),
+            Condition::Failing(text) | Condition::Missing(text) => refuse(Fault::Unavailable, text),
         }
     }
 
     pub(crate) fn recovered(&self) -> Recovered {
-        *self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state().recovered
+    }
+
+    pub(crate) fn note_recovered(&self, note: impl FnOnce(&mut Recovered)) {
+        note(&mut self.state().recovered);
     }
 }
 
-/// An open site together with its place among the configured ones.
-#[derive(Clone)]
-pub(crate) struct SiteRef(pub(crate) Arc<Site>);
-
-impl SiteRef {
-    /// The open site.
-    ///
-    /// # Errors
-    /// `Unavailable` with what is wrong with it.
-    pub(crate) fn open(&self) -> Result<&OpenSite> {
-        self.0.open.as_ref().map_err(|why| PortError::new(Fault::Unavailable, "site", &self.0.location, why.clone()))
-    }
-}
+/// A site shared by whoever has to do with it.
+pub(crate) type SiteRef = Arc<Site>;
 
 /// An error with its causes on one line, for people.
 pub(crate) fn chain(error: &PortError) -> String {
@@ -82,32 +199,33 @@ pub(crate) fn chain(error: &PortError) -> String {
 
 const HEADER: &str = "proximadb site\nversion = 1\nid = ";
 
-async fn identify(filesystem: &dyn Filesystem, entropy: &dyn Entropy) -> Result<SiteId> {
-    match filesystem.get(layout::SITE_MARKER).await {
-        Ok(marker) => read_marker(&marker),
-        Err(e) if e.fault == Fault::NotFound => {
-            // A site without its marker but with shards has lost something; making it anew would hide that.
-            if !filesystem.list_prefixes(layout::SHARDS).await?.is_empty() {
-                return Err(PortError::new(
-                    Fault::Corrupt,
-                    "site.open",
-                    layout::SITE_MARKER,
-                    "shards are here, but the site's marker is missing",
-                ));
-            }
-            let marker = format!("{HEADER}{}\n", SiteId(entropy.uid()));
-            match filesystem.put(layout::SITE_MARKER, Bytes::from(marker), PutMode::CreateOnly).await {
-                Ok(()) => {}
-                Err(e) if e.fault == Fault::Conflict => {}
-                Err(e) => return Err(e),
-            }
-            read_marker(&filesystem.get(layout::SITE_MARKER).await?)
-        }
-        Err(e) => Err(e),
+/// Reads the identity of the site whose objects these are. A place without a marker becomes the site `new`, where one is given
+/// and nothing is there.
+///
+/// # Errors
+/// `NotFound` without a marker and without `new`; `Corrupt` for a marker that says something else, and for shards without a
+/// marker; those of the store.
+pub async fn site_identity(filesystem: &dyn Filesystem, new: Option<SiteId>) -> Result<SiteId> {
+    let absent = match filesystem.get(layout::SITE_MARKER).await {
+        Ok(marker) => return read_marker(&marker),
+        Err(e) if e.fault == Fault::NotFound => e,
+        Err(e) => return Err(e),
+    };
+    // A site without its marker but with shards has lost something; making it anew would hide that.
+    if !filesystem.list_prefixes(layout::SHARDS).await?.is_empty() {
+        let message = "shards are here, but the site's marker is missing";
+        return Err(PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, message));
     }
+    let Some(new) = new else { return Err(absent) };
+    match filesystem.put(layout::SITE_MARKER, Bytes::from(format!("{HEADER}{new}\n")), PutMode::CreateOnly).await {
+        Ok(()) => {}
+        Err(e) if e.fault == Fault::Conflict => {}
+        Err(e) => return Err(e),
+    }
+    read_marker(&filesystem.get(layout::SITE_MARKER).await?)
 }
 
-fn read_marker(bytes: &[u8]) -> Result<SiteId> {
+pub(crate) fn read_marker(bytes: &[u8]) -> Result<SiteId> {
     let corrupt = || PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, "is not the marker of a site");
     let text = std::str::from_utf8(bytes).map_err(|_| corrupt())?;
     text.strip_prefix(HEADER).and_then(|rest| rest.strip_suffix('\n')).and_then(|id| id.parse().ok()).ok_or_else(corrupt)

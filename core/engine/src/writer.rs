@@ -314,6 +314,7 @@ impl Writer {
         self.quiet_from = self.now() + self.shop.env.settings.quiet_after;
         if let Err(e) = self.open_log().await {
             self.shard.set_trouble(Some(chain(&e)));
+            self.shard.site.suspected.notify_one();
             group.into_iter().for_each(|w| drop(w.reply.send(Err(e.duplicate()))));
             return;
         }
@@ -359,6 +360,7 @@ impl Writer {
                 self.publish(Snapshot::clone(&before));
                 self.log = None;
                 self.shard.set_trouble(Some(chain(&e)));
+                self.shard.site.suspected.notify_one();
                 self.shop.env.problem(format!("shard {}", self.shard.id), chain(&e));
                 applied.into_iter().for_each(|(reply, _)| drop(reply.send(Err(e.duplicate()))));
                 group.for_each(|w| drop(w.reply.send(Err(e.duplicate()))));

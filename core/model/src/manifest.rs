@@ -48,13 +48,16 @@ pub struct SegmentEntry {
     pub index: Option<(SidecarMeta, String)>,
 }
 
-/// Whether the collection is there or has been dropped and only waits for its files to go.
+/// Whether the shard is in use here, has been dropped and only waits for its files to go, or is being moved away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardState {
     /// In use.
     Live,
     /// Dropped; never to be served again.
     Dropped,
+    /// Handed over to the site named here. Where that site has a manifest of a later epoch, the shard lives there and this copy
+    /// is a leftover; where it has none, the move was cut off and the shard still lives here.
+    Moving(SiteId),
 }
 
 /// A keyed write that a shard remembers, with the answer it gave.

@@ -29,10 +29,14 @@ impl Manifest {
         out.u32(self.shard.index);
         out.uid(self.site.0);
         out.u64(self.epoch.0);
-        out.u8(match self.state {
-            ShardState::Live => 0,
-            ShardState::Dropped => 1,
-        });
+        match self.state {
+            ShardState::Live => out.u8(0),
+            ShardState::Dropped => out.u8(1),
+            ShardState::Moving(to) => {
+                out.u8(2);
+                out.uid(to.0);
+            }
+        }
         out.u64(self.flushed_through.0);
         out.u64(self.written.0 as u64);
         out.uid(self.put_id);
@@ -83,6 +87,7 @@ fn decode(bytes: &[u8]) -> Result<Manifest, Invalid> {
     let state = match from.u8()? {
         0 => ShardState::Live,
         1 => ShardState::Dropped,
+        2 => ShardState::Moving(SiteId(from.uid()?)),
         other => return Err(Invalid::new("state", format!("{other} is not a state"))),
     };
     let flushed_through = Sequence(from.u64()?);
@@ -296,7 +301,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let manifest = sample();
+        let mut manifest = sample();
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+        manifest.state = ShardState::Moving(SiteId(uid(8)));
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
 

@@ -249,7 +249,7 @@ impl Database for RecordingDatabase {
     }
 
     async fn assignments(&self) -> Vec<Assignment> {
-        let (collection, site) = (CollectionId(Uid([1; 16])), SiteId(Uid([2; 16])));
+        let (collection, site) = (CollectionId(Uid([1; 16])), Some(SiteId(Uid([2; 16]))));
         vec![Assignment { collection, name: "documents".to_owned(), shard: 0, site, stored_bytes: 4, state: "ok".to_owned() }]
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
-use proximadb_engine::{BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SiteAccess, SiteParts};
-use proximadb_model::{DiskKind, Invalid, MetricKind, Strategy};
+use proximadb_engine::{BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
+use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{Clock, Database, Entropy, Executor, Metric, PortError, Result, WalCodec};
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
@@ -64,23 +64,21 @@ async fn open(sites: &[SimSite], seed: u64, codec: Arc<dyn WalCodec>, settings: 
     let executor = Arc::new(SimExecutor::current());
     let clock: Arc<dyn Clock> = Arc::new(SimClock::of_tokio());
     let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy::new(seed));
-    let mut parts = Vec::new();
-    for (i, site) in sites.iter().enumerate() {
+    let parts = sites.iter().enumerate().map(|(i, site)| {
         let context =
             WalContext { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), executor: Arc::clone(&executor) as Arc<dyn Executor> };
-        let wal = FileWal::open(Arc::new(site.disk.clone()), Arc::clone(&codec), WalSettings::default(), context).await;
-        let filesystem = Arc::new(site.filesystem.clone());
-        let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions::default()));
-        parts.push(SiteParts {
+        let opener = SimOpener { filesystem: site.filesystem.clone(), disk: site.disk.clone(), codec: Arc::clone(&codec), context };
+        SiteParts {
             instance: i as u32 + 1,
             location: format!("sim {i}"),
             kind: DiskKind::SataSsd,
             weight: 1.0,
             tags: Vec::new(),
             capacity_bytes: None,
-            access: wal.map(|wal| SiteAccess { filesystem, segments, wal: Arc::new(wal) }),
-        });
-    }
+            opener: Arc::new(opener),
+        }
+    });
+    let parts = parts.collect();
     let engine = Engine::open(Parts {
         clock,
         entropy,
@@ -95,6 +93,26 @@ async fn open(sites: &[SimSite], seed: u64, codec: Arc<dyn WalCodec>, settings: 
         settings,
     });
     (engine.await, executor)
+}
+
+/// Opens a simulated site.
+struct SimOpener {
+    filesystem: SimFilesystem,
+    disk: SimDisk,
+    codec: Arc<dyn WalCodec>,
+    context: WalContext,
+}
+
+#[async_trait]
+impl SiteOpener for SimOpener {
+    async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
+        let filesystem = Arc::new(self.filesystem.clone());
+        let id = site_identity(&*filesystem, new).await?;
+        let disk = Arc::new(self.disk.clone());
+        let wal = Arc::new(FileWal::open(disk, Arc::clone(&self.codec), WalSettings::default(), self.context.clone()).await?);
+        let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&self.context.clock), ViperOptions::default()));
+        Ok(SiteAccess { id, filesystem, segments, wal, mirror: None, reserve: None, hold: Box::new(()) })
+    }
 }
 
 #[async_trait(?Send)]

@@ -52,7 +52,7 @@ pub(crate) fn assignment(assignment: &Assignment) -> v1::Assignment {
         collection: assignment.collection.to_string(),
         name: assignment.name.clone(),
         shard: assignment.shard,
-        site: assignment.site.to_string(),
+        site: assignment.site.map(|site| site.to_string()).unwrap_or_default(),
         stored_bytes: assignment.stored_bytes,
         state: assignment.state.clone(),
     }

@@ -101,7 +101,7 @@ struct AssignmentOut<'a> {
     collection: String,
     name: &'a str,
     shard: u32,
-    site: String,
+    site: Option<String>,
     stored_bytes: u64,
     state: &'a str,
 }
@@ -111,7 +111,7 @@ fn assignment(a: &Assignment) -> AssignmentOut<'_> {
         collection: a.collection.to_string(),
         name: &a.name,
         shard: a.shard,
-        site: a.site.to_string(),
+        site: a.site.map(|site| site.to_string()),
         stored_bytes: a.stored_bytes,
         state: &a.state,
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Engine;
 use crate::background::Workshop;
-use crate::catalog::OpenCollection;
+use crate::catalog::{OpenCollection, Slot};
 use crate::recover;
 use crate::shard::Shard;
 use crate::shard_files::{Put, ShardFiles};
@@ -20,23 +20,23 @@ use crate::site::{SiteRef, chain};
 use crate::snapshot::Snapshot;
 
 impl Engine {
-    fn site_map(&self) -> SiteMap {
+    pub(super) fn site_map(&self) -> SiteMap {
         let shards = self.shards_by_site();
         let view = |site: &SiteRef| {
-            let open = site.0.open.as_ref().ok()?;
-            let (count, used) = shards.get(&site.0.instance).copied().unwrap_or_default();
-            let stats = open.access.wal.stats();
+            let access = site.access().ok()?;
+            let (count, used) = shards.get(&site.instance).copied().unwrap_or_default();
+            let stats = access.wal.stats();
             Some(SiteView {
-                id: open.id,
-                instance: site.0.instance,
-                kind: site.0.kind,
-                capacity_bytes: site.0.capacity_bytes,
+                id: access.id,
+                instance: site.instance,
+                kind: site.kind,
+                capacity_bytes: site.capacity_bytes.or(site.space().map(|s| s.total_bytes)),
                 used_bytes: used + stats.bytes,
                 shards: count,
-                weight: site.0.weight,
-                healthy: true,
+                weight: site.weight,
+                healthy: site.admit(true).is_ok() && !site.is_draining(),
                 append_micros: (stats.sync_micros > 0).then_some(stats.sync_micros),
-                tags: site.0.tags.clone(),
+                tags: site.tags.clone(),
             })
         };
         SiteMap { sites: self.sites.iter().filter_map(view).collect() }
@@ -72,8 +72,9 @@ impl Engine {
             }
             return Err(e);
         }
-        let shards = shards.into_iter().rev().map(Some).collect();
-        Ok(OpenCollection::new(collection, shards))
+        self.write_cards(&shards).await;
+        let slots = shards.into_iter().rev().map(Slot::Open).collect();
+        Ok(OpenCollection::new(collection, slots))
     }
 
     /// Makes the shards from the last to the first.
@@ -87,15 +88,14 @@ impl Engine {
     ) -> Result<()> {
         // Shard 0 comes last: a collection without it was never acknowledged.
         for (subject, place) in subjects.iter().zip(places.iter().copied()).rev() {
-            let site = self.sites.iter().find(|s| s.0.open.as_ref().is_ok_and(|open| open.id == place));
-            let site = site.ok_or_else(|| {
+            let site = self.site(place).ok_or_else(|| {
                 PortError::new(Fault::Internal, "collection.create", place, "the strategy named a site that is not there")
             })?;
-            let open = site.open()?;
+            let home = site.access()?;
             let manifest = Manifest {
                 number: ManifestNumber(1),
                 shard: subject.shard,
-                site: open.id,
+                site: home.id,
                 epoch: Epoch(0),
                 collection: collection.clone(),
                 state: ShardState::Live,
@@ -105,7 +105,7 @@ impl Engine {
                 written: self.env.clock.now(),
                 put_id: self.env.entropy.uid(),
             };
-            let files = ShardFiles::new(subject.shard, &open.access);
+            let files = ShardFiles::new(subject.shard, &home);
             if files.put_manifest(&manifest).await? != Put::Done {
                 return Err(PortError::new(Fault::Internal, "collection.create", subject.shard, "a new shard has a manifest already"));
             }
@@ -119,7 +119,7 @@ impl Engine {
             };
             let (trash, discarded) = mpsc::unbounded_channel();
             let shop = Workshop { env: Arc::clone(&self.env), files, trash };
-            shards.push(recover::start(shop, site.clone(), snapshot, discarded));
+            shards.push(recover::start(shop, Arc::clone(site), home, snapshot, discarded));
         }
         Ok(())
     }

@@ -12,14 +12,14 @@ impl Engine {
     /// Flushes the shards that keep the oldest file of a log that has grown too long, so that it can be freed.
     async fn shorten_logs(&self) {
         for site in &self.sites {
-            let Ok(open) = site.open() else { continue };
-            if open.access.wal.stats().bytes < self.env.settings.wal_bytes_max {
+            let Ok(access) = site.access() else { continue };
+            if access.wal.stats().bytes < self.env.settings.wal_bytes_max {
                 continue;
             }
-            for id in open.access.wal.oldest_holders().shards {
+            for id in access.wal.oldest_holders().shards {
                 let collection = self.catalog.find(&CollectionRef::Id(id.collection));
                 let Ok(collection) = collection else { continue };
-                if let Some(shard) = collection.shards.get(id.index as usize).and_then(Option::as_ref)
+                if let Ok(shard) = collection.shard(id.index)
                     && let Err(e) = shard.flush().await
                 {
                     tracing::warn!(shard = %id, error = chain(&e), "the log cannot be shortened");

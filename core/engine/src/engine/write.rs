@@ -25,6 +25,10 @@ impl Engine {
         plan::check_request_size(request.changes.len()).map_err(invalid)?;
         let shards = found.all()?;
         let parts = split(&shards, request.changes).map_err(invalid)?;
+        for (index, changes) in &parts {
+            let puts = changes.iter().any(|c| !matches!(c, CheckedChange::Delete(_) | CheckedChange::DeleteWhere(_)));
+            shards[*index].site.admit(puts)?;
+        }
         // The bytes as they came fit a shard's log only where they are all that shard's.
         let encoded = request.encoded.filter(|_| parts.len() == 1);
         let writes = parts.into_iter().map(|(index, changes)| {

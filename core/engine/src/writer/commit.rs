@@ -34,7 +34,7 @@ impl Writer {
         let mut snapshot = Snapshot::clone(&self.snapshot());
         snapshot.manifest = manifest;
         self.publish(snapshot);
-        let log = self.shard.site.open()?.access.wal.open(self.shard.id, self.epoch).await?;
+        let log = self.shard.home.wal.open(self.shard.id, self.epoch).await?;
         self.log = Some(log);
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Writer {
                 self.shop.files.delete_dead(meta.id).await?;
             }
         }
-        self.shard.site.open()?.access.wal.truncate(self.shard.id, through).await
+        self.shard.home.wal.truncate(self.shard.id, through).await
     }
 
     async fn finish_merge(&mut self, merged: Result<Merged>) -> Result<()> {
@@ -251,7 +251,7 @@ impl Writer {
             }
         }
         let last = proximadb_model::Sequence(self.next.0.saturating_sub(1));
-        self.shard.site.open()?.access.wal.truncate(self.shard.id, last).await
+        self.shard.home.wal.truncate(self.shard.id, last).await
     }
 }
 
