@@ -68,7 +68,7 @@ async fn open(sites: &[SimSite], seed: u64, codec: Arc<dyn WalCodec>, settings: 
     for (i, site) in sites.iter().enumerate() {
         let context =
             WalContext { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy), executor: Arc::clone(&executor) as Arc<dyn Executor> };
-        let wal = FileWal::open(Arc::new(site.disk.clone()), Arc::clone(&codec), WalSettings::default(), context).await;
+        let wal = FileWal::open(Arc::new(site.disk.clone()), None, Arc::clone(&codec), WalSettings::default(), context).await;
         let filesystem = Arc::new(site.filesystem.clone());
         let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions::default()));
         parts.push(SiteParts {
