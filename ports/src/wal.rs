@@ -17,7 +17,9 @@ use crate::error::Result;
 /// - G6 after `open` with an epoch, a writer of an older epoch of that shard fails with `Fenced`;
 /// - G7 `truncate(shard, through)` frees what no shard needs; batches with a later operation stay;
 /// - G8 a batch that carries encoded operations is logged with those very bytes;
-/// - G9 damage among durable frames fails the replay of the shards it may touch with `Corrupt`; a torn tail does not.
+/// - G9 damage among durable frames fails the replay of the shards it may touch with `Corrupt`; a torn tail does not;
+/// - G10 where two copies were asked for and `degraded` is `None`, the loss of either of them loses nothing acknowledged; a copy
+///   that cannot be written holds nothing up for long.
 #[async_trait]
 pub trait Wal: Send + Sync + 'static {
     /// Opens a shard for writing.
@@ -44,16 +46,25 @@ pub trait Wal: Send + Sync + 'static {
     /// `Unavailable`.
     async fn shards(&self) -> Result<Vec<(ShardId, Sequence)>>;
 
+    /// Gives up, for a shard, whatever batches of it damage has taken: from then on, for as long as the log is open, its replay
+    /// passes over the damage that nobody can tell the owner of, and over its own. Where no other shard that the log knows may
+    /// have lost something there, the damage is forgotten, and truncation frees its file.
+    ///
+    /// For an operator who has made up for the loss or accepts it.
+    ///
+    /// # Errors
+    /// `Unavailable` when a file that nobody needs any more cannot be deleted; the damage is accepted all the same.
+    async fn accept_damage(&self, shard: ShardId) -> Result<()>;
+
     /// The shards that keep the oldest file of the log from being freed; flushing them lets `truncate` free it.
     fn oldest_holders(&self) -> WalHolders;
 
     /// What the log takes and does.
     fn stats(&self) -> WalStats;
 
-    /// Why the log keeps fewer copies than it should; `None` while it keeps as many as it was told.
-    fn degraded(&self) -> Option<String> {
-        None
-    }
+    /// Why the log keeps fewer copies than it should, in one line for people; `None` while everything that is still needed is
+    /// in as many copies as the log was told.
+    fn degraded(&self) -> Option<String>;
 }
 
 /// What keeps the oldest file of a log.
@@ -76,6 +87,8 @@ pub struct WalStats {
     pub frames: u64,
     /// Groups made durable; each cost one fsync, or one object.
     pub groups: u64,
+    /// Those of them that were made durable in two copies.
+    pub mirrored_groups: u64,
     /// Mean time of making a group durable over the last groups, in microseconds; 0 before the first.
     pub sync_micros: u32,
 }

@@ -104,7 +104,7 @@ async fn open_wal(settings: &Settings, url: &Url, around: &Surroundings, locks: 
         Some(folder) => {
             locks.push(take_folder(&folder)?);
             let disk = Arc::new(LocalDisk::open(&folder)?);
-            Ok(Arc::new(FileWal::open(disk, codec, options, context).await?))
+            Ok(Arc::new(FileWal::open(disk, None, codec, options, context).await?))
         }
         None => {
             let bucket = open_filesystem(settings, url, locks)?;

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 async fn open(folder: &TempDir, codec: Arc<dyn WalCodec>, executor: &Arc<SimExecutor>, seed: u64) -> FileWal {
     let context =
         WalContext { clock: Arc::new(SimClock::of_tokio()), entropy: Arc::new(SimEntropy::new(seed)), executor: executor.clone() };
-    let settings = WalSettings { file_bytes_max: 4_096, idle: Duration::from_millis(10) };
-    FileWal::open(Arc::new(LocalDisk::open(folder.path()).expect("a folder")), codec, settings, context).await.expect("opens")
+    let settings = WalSettings { file_bytes_max: 4_096, ..WalSettings::default() };
+    FileWal::open(Arc::new(LocalDisk::open(folder.path()).expect("a folder")), None, codec, settings, context).await.expect("opens")
 }
 
 #[tokio::test]

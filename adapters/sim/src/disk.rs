@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result};
 
+use tokio::sync::Notify;
+
 use crate::faults::{Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::sectors::tear;
@@ -30,6 +32,8 @@ struct State {
     trace: Trace,
     capacity_bytes: Option<u64>,
     life: u64,
+    /// Wakes the operations that hang.
+    healed: Arc<Notify>,
 }
 
 struct File {
@@ -66,6 +70,7 @@ impl SimDisk {
             trace: Trace::default(),
             capacity_bytes: None,
             life: 0,
+            healed: Arc::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), life: 0 }
     }
@@ -93,9 +98,16 @@ impl SimDisk {
         self.state().plan.add(injection);
     }
 
-    /// Forgets every injection that has not struck yet.
+    /// Forgets every injection that has not struck yet. Operations that hang go on, and then happen or fail as the seed decides.
     pub fn heal(&self) {
-        self.state().plan.clear();
+        let mut state = self.state();
+        state.plan.clear();
+        state.healed.notify_waiters();
+    }
+
+    /// Loses every file, as a disk that was replaced.
+    pub fn wipe(&self) {
+        self.state().files.clear();
     }
 
     /// Room on the disk; an append beyond it writes what fits and fails with `Exhausted`. `None` is without end.
@@ -144,37 +156,56 @@ impl SimDisk {
         effect: impl FnOnce(&mut State, Option<Fault>) -> Result<T> + Send,
     ) -> Result<T> {
         self.pause().await;
-        let struck = {
+        let drawn = {
             let mut state = self.state();
-            if state.life != self.life {
-                return Err(PortError::new(Fault::Unavailable, op, name, "the power was cut; this handle is dead"));
-            }
+            self.check_power(&state, op, name)?;
             let State { plan, rng, .. } = &mut *state;
-            let struck = plan.draw(rng, op, name);
-            let outcome = match struck {
-                Some(Effect::Hang) => None,
-                Some(Effect::Fail(fault)) => Some((effect(&mut state, Some(fault)), Reply::Sent)),
-                Some(Effect::LoseReply) => Some((effect(&mut state, None), Reply::Lost)),
-                None => Some((effect(&mut state, None), Reply::Sent)),
+            let drawn = plan.draw(rng, op, name);
+            if drawn == Some(Effect::Hang) {
+                let used = state.used_bytes();
+                state.trace.line(format!("{op} {name} hangs {used}"));
+                let healed = Arc::clone(&state.healed).notified_owned();
+                Err(healed)
+            } else {
+                Ok(drawn)
+            }
+        };
+        let drawn = match drawn {
+            Ok(drawn) => drawn,
+            Err(healed) => {
+                healed.await;
+                self.state().rng.one_in(2).then_some(Effect::Fail(Fault::Unavailable))
+            }
+        };
+        let (result, reply) = {
+            let mut state = self.state();
+            self.check_power(&state, op, name)?;
+            let outcome = match drawn {
+                Some(Effect::Fail(fault)) => (effect(&mut state, Some(fault)), Reply::Sent),
+                Some(Effect::LoseReply) => (effect(&mut state, None), Reply::Lost),
+                Some(Effect::Hang) | None => (effect(&mut state, None), Reply::Sent),
             };
             let told = match &outcome {
-                None => "hangs".to_owned(),
-                Some((Ok(_), Reply::Sent)) => "ok".to_owned(),
-                Some((Ok(_), Reply::Lost)) => "ok, reply lost".to_owned(),
-                Some((Err(error), _)) => error.fault.code().to_owned(),
+                (Ok(_), Reply::Sent) => "ok",
+                (Ok(_), Reply::Lost) => "ok, reply lost",
+                (Err(error), _) => error.fault.code(),
             };
             let used = state.used_bytes();
             state.trace.line(format!("{op} {name} {told} {used}"));
             outcome
-        };
-        let Some((result, reply)) = struck else {
-            return std::future::pending().await;
         };
         self.pause().await;
         match reply {
             Reply::Sent => result,
             Reply::Lost => Err(injected(Fault::Unavailable, op, name)),
         }
+    }
+
+    fn check_power(&self, state: &State, op: &'static str, name: &str) -> Result<()> {
+        if state.life == self.life {
+            return Ok(());
+        }
+        Err(PortError::new(Fault::Unavailable, op, name, "the power was cut; this handle is dead"))
     }
 
     async fn pause(&self) {

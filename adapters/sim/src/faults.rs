@@ -12,7 +12,7 @@ pub enum Effect {
     Fail(Fault),
     /// The operation happens, and its caller is told `Unavailable` all the same.
     LoseReply,
-    /// The operation does not happen and its future never ends.
+    /// The operation does not happen and its future does not end; on a disk, not before [`crate::SimDisk::heal`].
     Hang,
 }
 

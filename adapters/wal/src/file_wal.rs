@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proximadb_model::frame::{Frame, Header, Kind};
 use proximadb_model::limits::LOG_FILE_BYTES_MAX;
 use proximadb_model::{Epoch, Sequence, ShardId};
-use proximadb_ports::{
-    BatchStream, Clock, Disk, Entropy, Executor, Fault, PortError, Result, Wal, WalCodec, WalHolders, WalStats, WalWriter,
-};
+use proximadb_ports::{BatchStream, Clock, Disk, Entropy, Executor, Partner, Result, Wal, WalCodec, WalHolders, WalStats, WalWriter};
 
+use crate::deadline::Deadline;
 use crate::file_tail::FileTail;
 use crate::index::{Entry, Index};
 use crate::log::Log;
 use crate::medium::Medium;
-use crate::recovery::recover;
+use crate::mirror::Mirror;
+use crate::reader::Reader;
+use crate::recovery::{Recovered, recover};
 use crate::settings::WalSettings;
 use crate::tail::{Outcome, Pending};
+use crate::timed_disk::TimedDisk;
 
 /// What a log takes from its surroundings.
 #[derive(Clone)]
@@ -33,7 +34,13 @@ pub struct WalContext {
 pub struct FileWal(Log);
 
 impl FileWal {
-    /// Reads the whole log once and changes nothing of it; the first append begins a new file.
+    /// Reads the whole log once; the first append begins a new file.
+    ///
+    /// With a `mirror` every file is written on both disks at the same time, and a group is acknowledged when both have made it
+    /// durable. Damaged, unreadable and missing files are read from the other disk. While the mirror fails or does not answer,
+    /// the log goes on with one copy and says so in `degraded`; once it is back, batches that are still needed and are in one
+    /// copy are written again, in both. A mirror that cannot be read now is not needed for opening: it matters where the own
+    /// disk has lost files, and then what was only on the mirror is missing.
     ///
     /// Batches that can be read and were not yet proven durable, as after a crash right behind a write, are written once more to a
     /// new file: whoever sees a batch in a replay may rely on it.
@@ -41,24 +48,44 @@ impl FileWal {
     /// Damaged and unreadable files do not fail this; they fail the replay of the shards they may touch.
     ///
     /// # Errors
-    /// `Unavailable` when the disk cannot be listed.
-    pub async fn open(disk: Arc<dyn Disk>, codec: Arc<dyn WalCodec>, settings: WalSettings, context: WalContext) -> Result<Self> {
-        let medium = Medium::Disk(Arc::clone(&disk));
-        let mut index = recover(&medium).await?;
+    /// `Unavailable` when the disk cannot be listed or does not answer; `Exhausted` or `Unavailable` when it lacks files that the
+    /// mirror has, and their places cannot be taken on it.
+    pub async fn open(
+        disk: Arc<dyn Disk>,
+        mirror: Option<Arc<dyn Partner>>,
+        codec: Arc<dyn WalCodec>,
+        settings: WalSettings,
+        context: WalContext,
+    ) -> Result<Self> {
+        let deadline = |limit| Deadline::new(Arc::clone(&context.clock), Arc::clone(&context.executor), limit);
+        let disk = TimedDisk::new(disk, deadline(settings.deadline));
+        let mirror = mirror.map(|partner| {
+            let within = deadline(settings.mirror_deadline);
+            Arc::new(Mirror::new(partner, within, Arc::clone(&context.clock), settings.mirror_retry))
+        });
+        let medium = Medium::Disk(disk.clone());
+        let Recovered { mut index, missing, leftovers } = recover(&medium, mirror.as_deref()).await?;
+        for missing in missing {
+            missing.take_place(&disk).await?;
+        }
+        if let Some(mirror) = mirror.as_ref().filter(|_| !leftovers.is_empty()) {
+            mirror.owe(leftovers);
+            mirror.free().await;
+        }
         let bytes_max = settings.file_bytes_max.min(LOG_FILE_BYTES_MAX);
-        let mut tail = FileTail::new(disk, Arc::clone(&context.entropy), bytes_max, index.last_file().unwrap_or(0));
-        settle(&medium, &mut index, &mut tail).await;
-        Ok(Self(Log::start(medium, index, Box::new(tail), codec, settings, &context)))
+        let mut tail = FileTail::new(disk, mirror.clone(), Arc::clone(&context.entropy), bytes_max, index.last_file().unwrap_or(0));
+        settle(Reader::new(medium.clone(), mirror.clone()), &mut index, &mut tail, mirror.is_some()).await;
+        Ok(Self(Log::start(medium, mirror, index, Box::new(tail), codec, settings, &context)))
     }
 }
 
 /// A full or failing disk must not keep the log from being read, so a failure only leaves things as they are.
-async fn settle(medium: &Medium, index: &mut Index, tail: &mut FileTail) {
+async fn settle(mut reader: Reader, index: &mut Index, tail: &mut FileTail, two_copies: bool) {
     let entries = index.doubtful();
     if entries.is_empty() {
         return;
     }
-    let settled = match pending(medium, &entries).await {
+    let settled = match copies(&mut reader, &entries).await {
         Ok(doubtful) => tail.settle(&doubtful).await,
         Err(failure) => Outcome { failure: Some(failure), ..Outcome::default() },
     };
@@ -66,21 +93,14 @@ async fn settle(medium: &Medium, index: &mut Index, tail: &mut FileTail) {
         tracing::warn!(error = ?failure, batches = entries.len(), "the last batches of the log could not be made durable again");
     }
     if let Some((file, bytes)) = settled.file {
-        index.add_group(file, bytes, &settled.headers);
+        index.add_group(file, bytes, &settled.headers, two_copies && !settled.mirrored);
     }
 }
 
-async fn pending(medium: &Medium, entries: &[Entry]) -> Result<Vec<Pending>> {
+async fn copies(reader: &mut Reader, entries: &[(ShardId, Entry)]) -> Result<Vec<Pending>> {
     let mut all = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let bytes = medium.read_at(entry.place.file, u64::from(entry.place.offset), u64::from(entry.bytes)).await?;
-        let changed = || PortError::new(Fault::Corrupt, "wal.open", entry.place.file, "the log changed while it was read");
-        let frame = Frame::decode(&bytes).map_err(|bad| changed().with_source(bad))?;
-        all.push(Pending {
-            header: Header { kind: Kind::Copy, ..frame.header },
-            key: frame.key.to_owned(),
-            payload: bytes.slice_ref(frame.payload),
-        });
+    for (shard, entry) in entries {
+        all.push(reader.copy(*shard, entry).await?);
     }
     Ok(all)
 }
@@ -103,11 +123,19 @@ impl Wal for FileWal {
         Ok(self.0.shards())
     }
 
+    async fn accept_damage(&self, shard: ShardId) -> Result<()> {
+        self.0.accept_damage(shard).await
+    }
+
     fn oldest_holders(&self) -> WalHolders {
         self.0.oldest_holders()
     }
 
     fn stats(&self) -> WalStats {
         self.0.stats()
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.0.degraded()
     }
 }

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proximadb_ports::{BoxFuture, Clock};
+use proximadb_ports::{BoxFuture, Clock, Executor, Fault, PortError};
 use tokio::sync::watch;
 
+use crate::file_wal::WalContext;
 use crate::log::Shared;
+use crate::mirror::Mirror;
 use crate::state::{Group, Step, Ticket};
 use crate::tail::{Outcome, Tail};
+
+/// Bytes of batches that are copied in one group, so that nobody's own group waits long for it.
+const COPY_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) struct GroupWriter {
     shared: Arc<Shared>,
     tail: Box<dyn Tail>,
     clock: Arc<dyn Clock>,
+    executor: Arc<dyn Executor>,
     idle: Duration,
     progress: watch::Sender<Ticket>,
+    /// When batches that are in one copy may be copied again, after that has failed.
+    copy_from: Duration,
     /// Whether the last thing written was a group, and not yet how far it is durable.
     watermark_due: bool,
 }
@@ -24,17 +32,20 @@ impl GroupWriter {
     pub(crate) fn new(
         shared: Arc<Shared>,
         tail: Box<dyn Tail>,
-        clock: Arc<dyn Clock>,
+        context: &WalContext,
         idle: Duration,
         progress: watch::Sender<Ticket>,
     ) -> Self {
-        Self { shared, tail, clock, idle, progress, watermark_due: false }
+        let (clock, executor) = (Arc::clone(&context.clock), Arc::clone(&context.executor));
+        Self { shared, tail, clock, executor, idle, progress, copy_from: Duration::ZERO, watermark_due: false }
     }
 
     /// Runs until the log is closed. Dropped half-way, it leaves what a crash would leave.
     pub(crate) async fn run(mut self) {
         let mut timer: Option<BoxFuture> = None;
+        let mut retry: Option<BoxFuture> = None;
         loop {
+            self.shared.try_mirror_again(&*self.executor);
             let step = self.shared.state().step();
             match step {
                 Step::End => return,
@@ -42,9 +53,13 @@ impl GroupWriter {
                     timer = None;
                     self.write(group).await;
                 }
+                Step::Wait { .. } if self.copy_some().await => {}
                 Step::Wait { queued } => {
                     if (queued || self.watermark_due) && timer.is_none() {
                         timer = Some(sleep(Arc::clone(&self.clock), self.idle));
+                    }
+                    if retry.is_none() {
+                        retry = self.retry().map(|rest| sleep(Arc::clone(&self.clock), rest));
                     }
                     tokio::select! {
                         biased;
@@ -53,10 +68,64 @@ impl GroupWriter {
                             timer = None;
                             self.idle(queued).await;
                         }
+                        () = elapsed(&mut retry) => retry = None,
                     }
                 }
             }
         }
+    }
+
+    /// How long until something about the second copy is tried again; `None` when all is well.
+    fn retry(&self) -> Option<Duration> {
+        let mirror = self.shared.mirror.as_ref()?;
+        let waits = !mirror.is_up() || self.clock.monotonic() < self.copy_from;
+        waits.then(|| mirror.retry())
+    }
+
+    /// Writes some of the batches once more that are in one copy although there should be two; false when there is nothing to do.
+    async fn copy_some(&mut self) -> bool {
+        let rested = self.clock.monotonic() >= self.copy_from;
+        let Some(mirror) = self.shared.mirror.clone().filter(|_| rested && self.tail.mirrors()) else { return false };
+        let once = self.shared.state().index.once(COPY_BYTES_MAX);
+        if once.is_empty() {
+            return false;
+        }
+        let mut reader = self.shared.reader();
+        let mut copies = Vec::with_capacity(once.len());
+        for (shard, entry) in once {
+            match reader.copy(shard, &entry).await {
+                Ok(copy) => copies.push(copy),
+                Err(failure) if failure.fault == Fault::Unavailable => return self.rest(&mirror, &failure),
+                // The shard's next replay says so too.
+                Err(failure) => {
+                    tracing::error!(error = ?failure, "a batch of the log is lost in both copies");
+                    self.shared.state().index.leave_once(entry.place);
+                }
+            }
+        }
+        if copies.is_empty() {
+            return true;
+        }
+        let outcome = self.tail.write(&copies).await;
+        let done = {
+            let mut state = self.shared.state();
+            state.take(&outcome, self.tail.active());
+            state.index.once(0).is_empty()
+        };
+        self.watermark_due |= outcome.failure.is_none();
+        if let Some(failure) = &outcome.failure {
+            return self.rest(&mirror, failure);
+        }
+        if done && self.shared.free().await.is_err() {
+            tracing::warn!("files of the log that nobody needs could not be deleted");
+        }
+        true
+    }
+
+    fn rest(&mut self, mirror: &Mirror, failure: &PortError) -> bool {
+        tracing::warn!(error = ?failure, "batches that are in one copy could not be copied yet");
+        self.copy_from = self.clock.monotonic().saturating_add(mirror.retry());
+        false
     }
 
     async fn write(&mut self, group: Group) {
@@ -87,7 +156,7 @@ impl GroupWriter {
             let mut state = self.shared.state();
             state.active = self.tail.active();
             if let Some((file, bytes)) = outcome.file {
-                state.index.add_group(file, bytes, &[]);
+                state.index.set_bytes(file, bytes);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which batch lies where, what is damaged, and which files nobody needs. Reads and writes nothing itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proximadb_model::frame::{Damage, Header, Kind, Place, Scan};
 use proximadb_model::{Epoch, Sequence, ShardId};
@@ -47,6 +47,11 @@ fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
     entries.insert(at, Entry { written, ..copy });
 }
 
+fn in_force(entries: &mut VecDeque<Entry>, first: Sequence) -> Option<&mut Entry> {
+    let at = entries.partition_point(|e| e.last < first);
+    entries.get_mut(at).filter(|e| e.first == first)
+}
+
 /// The index of a log. The entries of a shard ascend in sequence, and so do the places where they were first written.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -55,6 +60,15 @@ pub(crate) struct Index {
     wounds: Vec<Wound>,
     /// Per file, where what is proven durable ends; only of files whose end is in doubt.
     proven: BTreeMap<u32, u64>,
+    /// Places of batches that are in one copy although there should be two, with whose they are and their first sequence; some of
+    /// them may no longer be in force.
+    once: BTreeMap<Place, (ShardId, Sequence)>,
+    /// Per shard, the furthest place at which a batch that it no longer needs was first written, and that batch's last sequence.
+    passed: BTreeMap<ShardId, (Place, Sequence)>,
+    /// Shards that were refused a replay because of damage of which nobody knows whose it is.
+    refused: BTreeSet<ShardId>,
+    /// Shards whose loss by such damage has been accepted.
+    accepted: BTreeSet<ShardId>,
 }
 
 impl Index {
@@ -67,6 +81,9 @@ impl Index {
         for header in &scan.batches {
             self.add_batch(header);
         }
+        let once: BTreeSet<Place> = scan.once.iter().copied().collect();
+        let whose = scan.batches.iter().filter(|h| once.contains(&h.place)).map(|h| (h.place, (h.shard, h.first)));
+        self.once.extend(whose);
         self.wounds.extend(scan.damage.iter().map(|damage: &Damage| Wound {
             place: Place { file, offset: u32::try_from(damage.bytes.start).unwrap_or(u32::MAX) },
             batch: damage.batch,
@@ -80,12 +97,61 @@ impl Index {
         self.wounds.push(Wound { place: Place { file, offset: 0 }, batch: None, fault });
     }
 
-    /// Takes what was appended to a file that now has this many bytes.
-    pub(crate) fn add_group(&mut self, file: u32, bytes: u64, headers: &[Header]) {
+    /// Takes what was appended to a file that now has this many bytes; `once` where it is in fewer copies than it should be.
+    pub(crate) fn add_group(&mut self, file: u32, bytes: u64, headers: &[Header], once: bool) {
         self.files.insert(file, bytes);
         for header in headers.iter().filter(|h| h.kind.is_batch()) {
-            self.add_batch(header);
+            match header.kind {
+                Kind::Copy => self.relocate(header),
+                _ => self.add_batch(header),
+            }
+            if once {
+                self.once.insert(header.place, (header.shard, header.first));
+            }
         }
+    }
+
+    /// Takes a new length of a file to which nothing but a mark was appended.
+    pub(crate) fn set_bytes(&mut self, file: u32, bytes: u64) {
+        self.files.insert(file, bytes);
+    }
+
+    /// A batch that is still in force stands further on from now on; one that was freed meanwhile stays forgotten.
+    fn relocate(&mut self, copy: &Header) {
+        if let Some(entry) = self.shards.get_mut(&copy.shard).and_then(|entries| in_force(entries, copy.first))
+            && (entry.epoch, entry.last) == (copy.epoch, copy.last())
+        {
+            self.once.remove(&entry.place);
+            entry.place = copy.place;
+        }
+    }
+
+    /// The first batches that are in one copy although there should be two, up to this many bytes but at least one.
+    pub(crate) fn once(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
+        let mut found: Vec<(ShardId, Entry)> = Vec::new();
+        let mut stale = Vec::new();
+        let mut bytes = 0;
+        for (place, (shard, first)) in &self.once {
+            let entry = self.shards.get_mut(shard).and_then(|entries| in_force(entries, *first));
+            let Some(entry) = entry.filter(|entry| entry.place == *place) else {
+                stale.push(*place);
+                continue;
+            };
+            bytes += u64::from(entry.bytes);
+            if bytes > bytes_max && !found.is_empty() {
+                break;
+            }
+            found.push((*shard, *entry));
+        }
+        for place in stale {
+            self.once.remove(&place);
+        }
+        found
+    }
+
+    /// No longer tries to copy a batch.
+    pub(crate) fn leave_once(&mut self, place: Place) {
+        self.once.remove(&place);
     }
 
     /// Of two batches with a sequence in common the one of the later epoch stays, and within an epoch the one further on in the
@@ -111,10 +177,11 @@ impl Index {
     }
 
     /// The batches that can be read, but of which nothing proves that the next power cut leaves them, in the order of the log.
-    pub(crate) fn doubtful(&self) -> Vec<Entry> {
-        let in_doubt = |entry: &&Entry| self.proven.get(&entry.place.file).is_some_and(|proven| entry.end() > *proven);
-        let mut entries: Vec<_> = self.shards.values().flatten().filter(in_doubt).copied().collect();
-        entries.sort_unstable_by_key(|entry| entry.place);
+    pub(crate) fn doubtful(&self) -> Vec<(ShardId, Entry)> {
+        let in_doubt = |entry: &Entry| self.proven.get(&entry.place.file).is_some_and(|proven| entry.end() > *proven);
+        let all = self.shards.iter().flat_map(|(shard, entries)| entries.iter().map(|entry| (*shard, *entry)));
+        let mut entries: Vec<_> = all.filter(|(_, entry)| in_doubt(entry)).collect();
+        entries.sort_unstable_by_key(|(_, entry)| entry.place);
         entries
     }
 
@@ -127,39 +194,63 @@ impl Index {
     ///
     /// Fails where damage may have taken one of them. A damaged place is none of the shard's when its sequences go on without a
     /// gap from `after` to a batch that was written later: nothing is missing then.
-    pub(crate) fn replay(&self, shard: ShardId, after: Sequence) -> Result<Vec<Entry>> {
+    pub(crate) fn replay(&mut self, shard: ShardId, after: Sequence) -> Result<Vec<Entry>> {
         let entries: Vec<_> = self.shards.get(&shard).into_iter().flatten().filter(|e| e.last > after).copied().collect();
+        let unbroken_to = self.unbroken_to(shard, after, &entries);
+        let Some(wound) = self.wounds.iter().find(|w| self.touches(shard, after, &entries, unbroken_to, w)) else { return Ok(entries) };
+        if wound.batch.is_none() {
+            self.refused.insert(shard);
+        }
+        let message =
+            format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
+        Err(PortError::new(wound.fault, "wal.replay", shard, message))
+    }
+
+    /// The place before which no batch of the shard after `after` can be missing, when these are left.
+    fn unbroken_to(&self, shard: ShardId, after: Sequence, entries: &[Entry]) -> Option<Place> {
+        let mut place = self.passed.get(&shard).filter(|(_, last)| *last <= after).map(|(place, _)| *place);
         let mut reached = after;
-        let mut unbroken_to = None;
-        for entry in &entries {
+        for entry in entries {
             if entry.first > reached.plus(1) {
                 break;
             }
             reached = entry.last;
-            unbroken_to = unbroken_to.max(Some(entry.written));
+            place = place.max(Some(entry.written));
         }
-        let touches = |wound: &&Wound| {
-            let concerns = wound.batch.is_none_or(|(whose, _, last)| whose == shard && last > after);
-            // A copy further on, or what took the batch's place, makes the wound harmless.
-            let replaced = |first, last| entries.iter().any(|e| (e.first, e.last) == (first, last) && e.place > wound.place);
-            let healed = wound.batch.is_some_and(|(_, first, last)| replaced(first, last));
-            concerns && !healed && unbroken_to.is_none_or(|place| place < wound.place)
+        place
+    }
+
+    fn touches(&self, shard: ShardId, after: Sequence, entries: &[Entry], unbroken_to: Option<Place>, wound: &Wound) -> bool {
+        let concerns = match wound.batch {
+            Some((whose, _, last)) => whose == shard && last > after,
+            None => !self.accepted.contains(&shard),
         };
-        match self.wounds.iter().find(touches) {
-            None => Ok(entries),
-            Some(wound) => {
-                let message =
-                    format!("log file {} is damaged at {}, where a batch of it was or may have been", wound.place.file, wound.place.offset);
-                Err(PortError::new(wound.fault, "wal.replay", shard, message))
-            }
-        }
+        // A copy further on, or what took the batch's place, makes the wound harmless.
+        let replaced = |first, last| entries.iter().any(|e| (e.first, e.last) == (first, last) && e.place > wound.place);
+        let healed = wound.batch.is_some_and(|(_, first, last)| replaced(first, last));
+        concerns && !healed && unbroken_to.is_none_or(|place| place < wound.place)
+    }
+
+    /// Passes over what damage has taken of a shard, and forgets the damage that touches no shard any more.
+    pub(crate) fn accept_damage(&mut self, shard: ShardId) {
+        self.wounds.retain(|w| w.batch.is_none_or(|(whose, ..)| whose != shard));
+        self.accepted.insert(shard);
+        let known: BTreeSet<ShardId> = self.shards.keys().chain(&self.refused).copied().collect();
+        let objects = |shard: &ShardId, wound: &Wound| {
+            let after = self.passed.get(shard).map_or(Sequence(0), |(_, last)| *last);
+            let entries: Vec<_> = self.shards.get(shard).into_iter().flatten().copied().collect();
+            self.touches(*shard, after, &entries, self.unbroken_to(*shard, after, &entries), wound)
+        };
+        let kept = self.wounds.iter().filter(|w| w.batch.is_some() || known.iter().any(|shard| objects(shard, w)));
+        self.wounds = kept.cloned().collect();
     }
 
     /// Forgets a shard's batches up to `through`.
     pub(crate) fn truncate(&mut self, shard: ShardId, through: Sequence) {
         if let Some(entries) = self.shards.get_mut(&shard) {
-            while entries.front().is_some_and(|e| e.last <= through) {
-                entries.pop_front();
+            while let Some(entry) = entries.pop_front_if(|e| e.last <= through) {
+                let passed = self.passed.entry(shard).or_default();
+                *passed = (entry.written.max(passed.0), entry.last.max(passed.1));
             }
             if entries.is_empty() {
                 self.shards.remove(&shard);
@@ -169,7 +260,8 @@ impl Index {
     }
 
     /// The files that nobody needs, oldest first; only files older than every one that is needed are among them, so that what a
-    /// later batch replaced never outlives it. A file with damage of which nobody knows whose it was is needed for ever.
+    /// later batch replaced never outlives it. A file with damage of which nobody knows whose it was is needed until the damage is
+    /// accepted.
     pub(crate) fn unneeded(&self, active: Option<u32>) -> Vec<u32> {
         let of_shards = self.shards.values().flatten().map(|e| e.place.file);
         let needed = of_shards.chain(self.wounds.iter().map(|w| w.place.file)).chain(active).min().unwrap_or(u32::MAX);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proximadb_model::limits::{LOG_QUEUE_BYTES_MAX, LOG_QUEUE_FRAMES_MAX};
 use proximadb_model::{Epoch, Sequence, ShardId};
-use proximadb_ports::{BatchStream, Fault, PortError, Result, WalCodec, WalHolders, WalStats, WalWriter};
+use proximadb_ports::{BatchStream, Executor, Fault, PortError, Result, WalCodec, WalHolders, WalStats, WalWriter};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::codecs::Codecs;
@@ -12,6 +12,8 @@ use crate::file_wal::WalContext;
 use crate::group_writer::GroupWriter;
 use crate::index::Index;
 use crate::medium::Medium;
+use crate::mirror::Mirror;
+use crate::reader::Reader;
 use crate::replay::Replay;
 use crate::settings::WalSettings;
 use crate::state::{State, Ticket};
@@ -21,6 +23,8 @@ use crate::writer::Writer;
 /// What the log, its writers, its readers and its group writer have in common.
 pub(crate) struct Shared {
     pub(crate) medium: Medium,
+    /// Where the second copy goes, if there is to be one.
+    pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) codecs: Codecs,
     /// Room in the queue, in bytes.
     pub(crate) room: Arc<Semaphore>,
@@ -30,8 +34,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(medium: Medium, codecs: Codecs, state: State) -> Self {
-        Self { medium, codecs, room: Arc::new(Semaphore::new(LOG_QUEUE_BYTES_MAX)), work: Notify::new(), state: Mutex::new(state) }
+    pub(crate) fn new(medium: Medium, mirror: Option<Arc<Mirror>>, codecs: Codecs, state: State) -> Self {
+        let room = Arc::new(Semaphore::new(LOG_QUEUE_BYTES_MAX));
+        Self { medium, mirror, codecs, room, work: Notify::new(), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(self.medium.clone(), self.mirror.clone())
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -43,17 +52,41 @@ impl Shared {
         u32::try_from(bytes.clamp(LOG_QUEUE_BYTES_MAX / LOG_QUEUE_FRAMES_MAX, LOG_QUEUE_BYTES_MAX)).unwrap_or(u32::MAX)
     }
 
-    /// Deletes the files that nobody needs, oldest first; stops at the first that cannot be deleted.
+    /// Deletes the files that nobody needs, oldest first; stops at the first that cannot be deleted. A second copy that cannot be
+    /// deleted stays until it can.
     pub(crate) async fn free(&self) -> Result<()> {
         let unneeded = {
             let state = self.state();
             state.index.unneeded(state.active)
         };
-        for file in unneeded {
-            self.medium.delete(file).await?;
-            self.state().index.forget_file(file);
+        let freed = self.delete(&unneeded).await;
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| !unneeded.is_empty()) {
+            mirror.free().await;
+        }
+        freed
+    }
+
+    async fn delete(&self, files: &[u32]) -> Result<()> {
+        for file in files {
+            self.medium.delete(*file).await?;
+            self.state().index.forget_file(*file);
+            if let Some(mirror) = &self.mirror {
+                mirror.owe([*file]);
+            }
         }
         Ok(())
+    }
+
+    /// Tries a second copy that has failed again, beside everything else, when it is time.
+    pub(crate) fn try_mirror_again(self: &Arc<Self>, executor: &dyn Executor) {
+        let Some(mirror) = self.mirror.clone().filter(|mirror| mirror.is_due()) else { return };
+        let shared = Arc::clone(self);
+        let task = async move {
+            let oldest = shared.state().index.oldest_file();
+            mirror.try_again(oldest).await;
+            shared.work.notify_one();
+        };
+        executor.spawn("wal.mirror", Box::pin(task));
     }
 }
 
@@ -94,15 +127,17 @@ impl Log {
     /// Starts the group writer of a log whose index has been read.
     pub(crate) fn start(
         medium: Medium,
+        mirror: Option<Arc<Mirror>>,
         index: Index,
         tail: Box<dyn Tail>,
         codec: Arc<dyn WalCodec>,
         settings: WalSettings,
         context: &WalContext,
     ) -> Self {
-        let shared = Arc::new(Shared::new(medium, Codecs::new(codec), State::new(index, tail.active())));
+        let state = State::new(index, tail.active(), mirror.is_some());
+        let shared = Arc::new(Shared::new(medium, mirror, Codecs::new(codec), state));
         let (sender, receiver) = watch::channel(Ticket(0));
-        let task = GroupWriter::new(Arc::clone(&shared), tail, Arc::clone(&context.clock), settings.idle, sender);
+        let task = GroupWriter::new(Arc::clone(&shared), tail, context, settings.idle, sender);
         context.executor.spawn("wal.groups", Box::pin(task.run()));
         Self { guard: Arc::new(Guard(Arc::clone(&shared))), shared, progress: Progress(receiver) }
     }
@@ -157,8 +192,21 @@ impl Log {
     }
 
     pub(crate) fn stats(&self) -> WalStats {
-        let state = self.shared.state();
-        let ((files, bytes), (frames, groups, sync_micros)) = (state.index.size(), state.counts());
-        WalStats { bytes, files, frames, groups, sync_micros }
+        self.shared.state().stats()
+    }
+
+    pub(crate) async fn accept_damage(&self, shard: ShardId) -> Result<()> {
+        tracing::warn!(%shard, "an operator has accepted what damage to the log took of a shard");
+        self.shared.state().index.accept_damage(shard);
+        self.shared.free().await
+    }
+
+    pub(crate) fn degraded(&self) -> Option<String> {
+        let mirror = self.shared.mirror.as_ref()?;
+        if let Some(why) = mirror.why_down() {
+            return Some(format!("the log is written in one copy: {why}"));
+        }
+        let lacks = !self.shared.state().index.once(0).is_empty();
+        lacks.then(|| "the second copy of the log lacks batches that are still needed; they are being copied".to_owned())
     }
 }

@@ -1,20 +1,28 @@
 //! Where a log's numbered files lie: a disk, or a prefix of a bucket. Names them; knows nothing of what is in them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proximadb_ports::{Disk, Fault, Filesystem, PortError, Result};
+use proximadb_ports::{Fault, Filesystem, PortError, Result};
+
+use crate::timed_disk::TimedDisk;
 
 /// Files of a log by number.
 #[derive(Clone)]
 pub(crate) enum Medium {
-    Disk(Arc<dyn Disk>),
+    Disk(TimedDisk),
     Bucket { objects: Arc<dyn Filesystem>, prefix: String },
 }
 
 /// Twenty digits, so that the order of the names is that of the numbers.
 pub(crate) fn file_name(file: u32) -> String {
     format!("{file:020}.wal")
+}
+
+/// The numbers among the names of files, in their order, with the sizes; names that are none of a log's are passed over.
+pub(crate) fn numbered(named: Vec<(String, u64)>) -> BTreeMap<u32, u64> {
+    named.into_iter().filter_map(|(name, bytes)| Some((number_of(&name)?, bytes))).collect()
 }
 
 fn number_of(name: &str) -> Option<u32> {
@@ -36,8 +44,8 @@ impl Medium {
         }
     }
 
-    /// Numbers and sizes in the order of the numbers; names that are none of a log's are passed over.
-    pub(crate) async fn list(&self) -> Result<Vec<(u32, u64)>> {
+    /// Numbers and sizes of the files.
+    pub(crate) async fn list(&self) -> Result<BTreeMap<u32, u64>> {
         let named: Vec<(String, u64)> = match self {
             Self::Disk(disk) => disk.list().await?,
             Self::Bucket { objects, prefix } => {
@@ -48,9 +56,7 @@ impl Medium {
                 objects.list(prefix).await?.into_iter().filter_map(|o| Some((strip(o.key)?, o.bytes))).collect()
             }
         };
-        let mut files: Vec<_> = named.into_iter().filter_map(|(name, bytes)| Some((number_of(&name)?, bytes))).collect();
-        files.sort_unstable();
-        Ok(files)
+        Ok(numbered(named))
     }
 
     pub(crate) async fn read(&self, file: u32) -> Result<Bytes> {

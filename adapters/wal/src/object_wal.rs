@@ -32,9 +32,9 @@ impl ObjectWal {
         context: WalContext,
     ) -> Result<Self> {
         let medium = Medium::Bucket { objects: Arc::clone(&objects), prefix: prefix.to_owned() };
-        let index = recover(&medium).await?;
+        let index = recover(&medium, None).await?.index;
         let tail = ObjectTail::new(medium.clone(), objects, Arc::clone(&context.entropy), index.last_file().unwrap_or(0));
-        Ok(Self(Log::start(medium, index, Box::new(tail), codec, settings, &context)))
+        Ok(Self(Log::start(medium, None, index, Box::new(tail), codec, settings, &context)))
     }
 }
 
@@ -56,11 +56,19 @@ impl Wal for ObjectWal {
         Ok(self.0.shards())
     }
 
+    async fn accept_damage(&self, shard: ShardId) -> Result<()> {
+        self.0.accept_damage(shard).await
+    }
+
     fn oldest_holders(&self) -> WalHolders {
         self.0.oldest_holders()
     }
 
     fn stats(&self) -> WalStats {
         self.0.stats()
+    }
+
+    fn degraded(&self) -> Option<String> {
+        self.0.degraded()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use proximadb_model::{Epoch, ShardId};
-use proximadb_ports::{Fault, PortError, Result};
+use proximadb_ports::{Fault, PortError, Result, WalStats};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::index::Index;
@@ -50,7 +50,10 @@ pub(crate) struct State {
     pub(crate) closing: bool,
     frames: u64,
     groups: u64,
+    mirrored_groups: u64,
     sync_micros: f64,
+    /// Whether the log should be in two copies.
+    two_copies: bool,
 }
 
 /// A group on its way to the tail.
@@ -73,8 +76,8 @@ pub(crate) enum Step {
 }
 
 impl State {
-    pub(crate) fn new(index: Index, active: Option<u32>) -> Self {
-        Self { index, active, ..Self::default() }
+    pub(crate) fn new(index: Index, active: Option<u32>, two_copies: bool) -> Self {
+        Self { index, active, two_copies, ..Self::default() }
     }
 
     /// Whether this log has put its mark after everything that other writers put.
@@ -158,15 +161,24 @@ impl State {
         Step::Write(group)
     }
 
-    /// Takes in what became of a group. A failure ends the life of every writer that is open now.
-    pub(crate) fn finish(&mut self, through: Ticket, outcome: Outcome, active: Option<u32>, took: Duration) -> Ticket {
+    /// Takes in what a tail did: files, and batches that are durable now.
+    pub(crate) fn take(&mut self, outcome: &Outcome, active: Option<u32>) {
         self.active = active;
         for (file, bytes, scan) in &outcome.found {
             self.index.add_file(*file, *bytes, scan);
         }
-        if let Some((file, bytes)) = outcome.file {
-            self.index.add_group(file, bytes, &outcome.headers);
+        if let Some((file, bytes)) = outcome.ended {
+            self.index.set_bytes(file, bytes);
         }
+        if let Some((file, bytes)) = outcome.file {
+            self.index.add_group(file, bytes, &outcome.headers, self.two_copies && !outcome.mirrored);
+        }
+        self.mirrored_groups += u64::from(outcome.mirrored);
+    }
+
+    /// Takes in what became of a group. A failure ends the life of every writer that is open now.
+    pub(crate) fn finish(&mut self, through: Ticket, outcome: Outcome, active: Option<u32>, took: Duration) -> Ticket {
+        self.take(&outcome, active);
         self.done = match outcome.failure {
             // Nothing was left to write: every batch's writer had been replaced.
             None if outcome.file.is_none() => through,
@@ -189,8 +201,16 @@ impl State {
         self.done
     }
 
-    /// Frames, groups and the mean time of a group.
-    pub(crate) fn counts(&self) -> (u64, u64, u32) {
-        (self.frames, self.groups, self.sync_micros as u32)
+    /// What the log takes and has done.
+    pub(crate) fn stats(&self) -> WalStats {
+        let (files, bytes) = self.index.size();
+        WalStats {
+            bytes,
+            files,
+            frames: self.frames,
+            groups: self.groups,
+            mirrored_groups: self.mirrored_groups,
+            sync_micros: self.sync_micros as u32,
+        }
     }
 }

@@ -20,8 +20,12 @@ pub(crate) struct Outcome {
     pub(crate) found: Vec<(u32, u64, Scan)>,
     /// The file that was written or touched, with its bytes now.
     pub(crate) file: Option<(u32, u64)>,
+    /// The file before it, where it was ended with a mark, with its bytes.
+    pub(crate) ended: Option<(u32, u64)>,
     /// The group's frames as they lie in the file; empty when it failed.
     pub(crate) headers: Vec<Header>,
+    /// Whether it is in two copies.
+    pub(crate) mirrored: bool,
     /// Why the group is not durable.
     pub(crate) failure: Option<PortError>,
 }
@@ -34,6 +38,11 @@ pub(crate) trait Tail: Send {
 
     /// Writes down how far the log is durable, where that is of use to a later recovery.
     async fn idle(&mut self) -> Outcome;
+
+    /// Whether the next group is to be written in two copies.
+    fn mirrors(&self) -> bool {
+        false
+    }
 
     /// The file that may still grow.
     fn active(&self) -> Option<u32>;

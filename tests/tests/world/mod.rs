@@ -109,7 +109,7 @@ impl SiteOpener for SimOpener {
         let filesystem = Arc::new(self.filesystem.clone());
         let id = site_identity(&*filesystem, new).await?;
         let disk = Arc::new(self.disk.clone());
-        let wal = Arc::new(FileWal::open(disk, Arc::clone(&self.codec), WalSettings::default(), self.context.clone()).await?);
+        let wal = Arc::new(FileWal::open(disk, None, Arc::clone(&self.codec), WalSettings::default(), self.context.clone()).await?);
         let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&self.context.clock), ViperOptions::default()));
         Ok(SiteAccess { id, filesystem, segments, wal, mirror: None, reserve: None, hold: Box::new(()) })
     }

@@ -9,7 +9,13 @@ use proximadb_ports::{Clock, Disk, Fault, Filesystem, PutMode, Wal, WalCodec};
 use proximadb_sim::{Effect, Injection, SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
 
-pub(crate) const SMALL_FILES: WalSettings = WalSettings { file_bytes_max: 4_096, idle: Duration::from_millis(10) };
+pub(crate) const SMALL_FILES: WalSettings = WalSettings {
+    file_bytes_max: 4_096,
+    idle: Duration::from_millis(10),
+    deadline: Duration::from_secs(10),
+    mirror_deadline: Duration::from_secs(2),
+    mirror_retry: Duration::from_secs(5),
+};
 
 /// The codec a log writes with, and the other one.
 pub(crate) fn codec(bincode: bool) -> Arc<dyn WalCodec> {
@@ -60,7 +66,7 @@ impl WalHarness for FileWorld {
         self.process.end().await;
         self.disk.heal();
         let disk = Arc::new(self.disk.clone());
-        Arc::new(FileWal::open(disk, codec(self.bincode), SMALL_FILES, self.process.context()).await.expect("the disk can be listed"))
+        Arc::new(FileWal::open(disk, None, codec(self.bincode), SMALL_FILES, self.process.context()).await.expect("the disk can be listed"))
     }
 
     async fn crash(&mut self) {

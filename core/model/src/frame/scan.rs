@@ -1,5 +1,6 @@
 //! Walking the bytes of one log file: which frames are whole, where damage is, and whether it was ever acknowledged.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{BadFrame, BadHeader, Frame, HEADER_BYTES, Header, Kind, LogId, MAGIC, Place};
@@ -37,7 +38,12 @@ impl<'a> Scanner<'a> {
     /// A scanner of the bytes of file number `file`.
     pub fn new(bytes: &'a [u8], file: u32) -> Self {
         let start = Header::decode(bytes).ok().filter(|h| h.kind == Kind::Start);
-        Self { bytes, file, log: start.map(|h| h.log), at: 0 }
+        Self::of_log(bytes, file, start.map(|h| h.log))
+    }
+
+    /// A scanner of a copy of file number `file`, whose random number is known from another copy.
+    fn of_log(bytes: &'a [u8], file: u32, log: Option<LogId>) -> Self {
+        Self { bytes, file, log, at: 0 }
     }
 
     /// The file's random number; `None` when its first frame is damaged, and then frames of any number are found.
@@ -103,6 +109,8 @@ pub struct Scan {
     /// The batches to replay, in order. Those after a torn place are not among them: they were never acknowledged, and
     /// whatever they were to follow is gone.
     pub batches: Vec<Header>,
+    /// Where those of them stand that are not whole in every copy.
+    pub once: Vec<Place>,
     /// Damage among bytes that were durable, and so may have been acknowledged.
     pub damage: Vec<Damage>,
     /// Where the torn tail begins; the file's length where there is none.
@@ -111,6 +119,8 @@ pub struct Scan {
     pub proven: u64,
     /// Places up to which this file's frames prove files durable: its own, and the one before it.
     pub proofs: Vec<Place>,
+    /// The file's random number; `None` when its first frame is lost.
+    pub log: Option<LogId>,
 }
 
 /// Reads a log file and tells damage from a torn tail. `proof` is how far later files prove this one durable, 0 when they say
@@ -120,34 +130,43 @@ pub struct Scan {
 /// beyond the bad frame's beginning. Frames of one group are written and made durable together, so no frame says so about its
 /// own group.
 pub fn scan(bytes: &[u8], file: u32, proof: u64) -> Scan {
-    let scanner = Scanner::new(bytes, file);
-    let start_lost = scanner.log().is_none();
+    scan_copies(&[bytes], file, proof)
+}
+
+/// Reads the copies of a log file as one: each frame from whichever copy has it whole. A copy that is not there is an empty one.
+///
+/// The copies hold the same bytes at the same places, as far as each goes. Where they are different files, which only their
+/// random numbers tell, the first one that has a start counts.
+pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
+    let log = log_of(copies, file);
     let mut durable = proof;
     let mut proofs: Vec<Place> = Vec::new();
-    let mut found = Vec::new();
-    for item in scanner {
-        match item {
-            Found::Frame(frame) => {
-                let said = frame.header.durable;
-                if said.file == file {
-                    durable = durable.max(u64::from(said.offset));
+    let mut frames: BTreeMap<u64, (Header, usize)> = BTreeMap::new();
+    let mut hurt: BTreeMap<u64, Damage> = BTreeMap::new();
+    for bytes in copies {
+        for item in Scanner::of_log(bytes, file, log) {
+            match item {
+                Found::Frame(Frame { header, .. }) => {
+                    if header.durable.file == file {
+                        durable = durable.max(u64::from(header.durable.offset));
+                    }
+                    if log.is_some() && proofs.last() != Some(&header.durable) {
+                        proofs.push(header.durable);
+                    }
+                    frames.entry(u64::from(header.place.offset)).or_insert((header, 0)).1 += 1;
                 }
-                if !start_lost && proofs.last() != Some(&said) {
-                    proofs.push(said);
-                }
-                if frame.header.kind.is_batch() {
-                    found.push(Ok(frame.header));
+                Found::Damage(damage) => {
+                    let known = hurt.entry(damage.bytes.start).or_insert_with(|| damage.clone());
+                    if known.batch.is_none() && damage.batch.is_some() {
+                        *known = damage;
+                    }
                 }
             }
-            Found::Damage(damage) => found.push(Err(damage)),
         }
     }
-    let length = bytes.len() as u64;
-    if durable > length {
-        found.push(Err(Damage { bytes: length..durable, batch: None }));
-    }
-    let mut result = Scan { torn_at: length, proven: durable, proofs, ..Scan::default() };
-    if start_lost && length > 0 {
+    let length = copies.iter().map(|bytes| bytes.len() as u64).max().unwrap_or(0);
+    let mut result = Scan { torn_at: length, proven: durable, proofs, log, ..Scan::default() };
+    if log.is_none() && length > 0 {
         // Without the number no frame can be told from a smuggled one; together they prove that there was something.
         if durable > 0 {
             result.damage.push(Damage { bytes: 0..length.max(durable), batch: None });
@@ -156,15 +175,47 @@ pub fn scan(bytes: &[u8], file: u32, proof: u64) -> Scan {
         }
         return result;
     }
-    for item in found {
-        match item {
-            Ok(header) => result.batches.push(header),
-            Err(damage) if damage.bytes.start < durable => result.damage.push(damage),
-            Err(damage) => {
+    let end = length.max(durable);
+    let mut at = 0;
+    for (offset, found) in frames.into_iter().map(|(offset, found)| (offset, Some(found))).chain([(end, None)]) {
+        for damage in gap(at..offset, length, &hurt) {
+            if damage.bytes.start >= durable {
                 result.torn_at = damage.bytes.start;
-                break;
+                return result;
+            }
+            result.damage.push(damage);
+        }
+        let Some((header, whole)) = found else { break };
+        at = at.max(offset + header.frame_bytes() as u64);
+        if header.kind.is_batch() {
+            result.batches.push(header);
+            if whole < copies.len() {
+                result.once.push(header.place);
             }
         }
     }
     result
+}
+
+/// The random number of the first copy that begins as this file does; else of any that begins as a log file.
+fn log_of(copies: &[&[u8]], file: u32) -> Option<LogId> {
+    let start = |bytes: &&[u8]| Header::decode(bytes).ok().filter(|h| h.kind == Kind::Start);
+    let place = Place { file, offset: 0 };
+    let own = copies.iter().filter_map(start).find(|h| h.place == place);
+    own.or_else(|| copies.iter().find_map(start)).map(|h| h.log)
+}
+
+/// The damage between two frames that are whole in some copy, cut where a copy's damage begins and where the copies end.
+fn gap(between: Range<u64>, length: u64, hurt: &BTreeMap<u64, Damage>) -> Vec<Damage> {
+    let mut damages = Vec::new();
+    let mut at = between.start;
+    while at < between.end {
+        let next = hurt.range(at + 1..).next().map_or(between.end, |(start, _)| *start);
+        let next = if at < length { next.min(length) } else { next };
+        let known = hurt.get(&at).filter(|damage| damage.batch.is_some());
+        let end = known.map_or(next, |damage| damage.bytes.end).min(between.end);
+        damages.push(Damage { bytes: at..end, batch: known.and_then(|damage| damage.batch) });
+        at = end;
+    }
+    damages
 }
