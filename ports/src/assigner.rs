@@ -1,10 +1,11 @@
-//! Deciding where new shards go.
+//! Deciding where shards go: new ones, and those that may be better off elsewhere.
 
 use proximadb_model::{SiteId, SiteMap, Subject};
 
 use crate::error::Result;
 
-/// A placement strategy, built in or brought by a plugin. Asked only for new shards; its answer is stored.
+/// A placement strategy, built in or brought by a plugin. Asked only for new shards and when shards are to be
+/// moved; its answer is stored.
 ///
 /// Guarantees:
 /// - G1 the same subjects and sites give the same answer;
@@ -18,4 +19,13 @@ pub trait Assigner: Send + Sync + 'static {
     /// # Errors
     /// `Exhausted` when no site has room; `Plugin` when a plugin fails, `Invalid` when it refuses its settings.
     fn assign(&self, subjects: &[Subject], sites: &SiteMap) -> Result<Vec<SiteId>>;
+
+    /// The site for a shard that lies on `current` already, where `sites` count it nowhere; `current` to let it stay.
+    ///
+    /// # Errors
+    /// As [`Assigner::assign`].
+    fn reassign(&self, subject: &Subject, current: SiteId, sites: &SiteMap) -> Result<SiteId> {
+        let chosen = self.assign(std::slice::from_ref(subject), sites)?;
+        Ok(chosen.first().copied().unwrap_or(current))
+    }
 }

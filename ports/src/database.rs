@@ -105,6 +105,43 @@ pub trait Database: Send + Sync + 'static {
     /// Which shard lies where.
     async fn assignments(&self) -> Vec<Assignment>;
 
+    /// Moves every shard of a site to other sites, while they serve, and gives the site no new ones, until
+    /// [`Database::cancel_drain`]. The site is named by its uuid or by its number in the configuration.
+    ///
+    /// # Errors
+    /// `NotFound` for the site; `Conflict` while another move is on its way; `Unavailable`.
+    async fn drain_site(&self, site: &str) -> Result<TaskStatus>;
+
+    /// Ends a drain: the site keeps what it still has and takes new shards again.
+    ///
+    /// # Errors
+    /// `NotFound` for the site; `Unavailable`.
+    async fn cancel_drain(&self, site: &str) -> Result<()>;
+
+    /// Moves shards to where the strategy would have them now, as far as that is worth it.
+    ///
+    /// # Errors
+    /// `Conflict` while another move is on its way.
+    async fn rebalance(&self) -> Result<TaskStatus>;
+
+    /// Brings the shards of a site that is lost back from their second copies, on other sites. Should the site come back, its
+    /// older copies are left aside.
+    ///
+    /// # Errors
+    /// `NotFound` for the site; `Conflict` while it is there, or while another move is on its way; `Unavailable` when there are no
+    /// second copies.
+    async fn fail_over(&self, site: &str) -> Result<TaskStatus>;
+
+    /// What is moved, or was since the start; the newest last.
+    async fn tasks(&self) -> Vec<TaskStatus>;
+
+    /// Serves a collection again of which something is damaged for good, without what was lost, and says what that is. Where
+    /// nothing is damaged it changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unavailable` for shards whose site is away, which is no loss; `Corrupt` for a shard of which nothing is left.
+    async fn accept_loss(&self, collection: &CollectionRef) -> Result<Vec<Loss>>;
+
     /// Whether all is well, and what is not.
     async fn health(&self) -> Health;
 
@@ -461,6 +498,42 @@ pub struct Assignment {
     pub stored_bytes: u64,
     /// `"ok"`, or what is wrong with it.
     pub state: String,
+}
+
+/// Work on shards as a whole that goes on in the background.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskStatus {
+    /// Counts up from 1 with each start of the server.
+    pub id: u64,
+    /// `"drain"`, `"rebalance"` or `"fail_over"`.
+    pub kind: &'static str,
+    /// The number of the site it is about, where it is about one.
+    pub site: Option<u32>,
+    /// `"running"`, `"done"`, `"failed"` or `"cancelled"`.
+    pub state: &'static str,
+    /// Shards that are to be moved.
+    pub shards_total: u32,
+    /// Shards that have been.
+    pub shards_done: u32,
+    /// Bytes of files that are to be copied; grows with what is written meanwhile.
+    pub bytes_total: u64,
+    /// Bytes that have been.
+    pub bytes_done: u64,
+    /// What went wrong last.
+    pub problem: Option<String>,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// Something that was given up by [`Database::accept_loss`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The shard.
+    pub shard: u32,
+    /// The segment, or the log.
+    pub what: String,
+    /// Rows that are gone; 0 where nobody can know.
+    pub rows: u64,
 }
 
 /// The answer of [`Database::health`].

@@ -25,8 +25,8 @@ pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, NewRecord, Query, ReadOptions, Recovered,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, NewRecord, Query, ReadOptions, Recovered,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
     WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};

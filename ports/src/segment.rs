@@ -29,6 +29,9 @@ pub trait SegmentStore: Send + Sync + 'static {
     /// `NotFound`; `Corrupt`; `Unavailable`.
     async fn open(&self, shard: ShardId, meta: &SegmentMeta) -> Result<Arc<dyn SegmentReader>>;
 
+    /// The key of a segment's file on the site's filesystem, for whoever copies or checks whole files.
+    fn key(&self, shard: ShardId, id: FileId) -> String;
+
     /// Removes a segment; succeeds when it is not there.
     ///
     /// # Errors

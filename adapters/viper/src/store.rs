@@ -111,6 +111,10 @@ impl SegmentStore for ViperStore {
         Ok(Arc::new(ViperReader::new(file, footer, Arc::clone(&self.cache))))
     }
 
+    fn key(&self, shard: ShardId, id: FileId) -> String {
+        key(shard, id)
+    }
+
     async fn delete(&self, shard: ShardId, id: FileId) -> Result<()> {
         self.filesystem.delete(&key(shard, id)).await
     }

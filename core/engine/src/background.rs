@@ -1,10 +1,13 @@
 //! Work that a shard's writer hands out and takes back finished: flushing a memtable, merging segments, building a graph.
 //! It only writes new files; what counts is decided by the manifest that the writer commits afterwards.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use proximadb_model::{Collection, FileId, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, plan};
-use proximadb_ports::{Budget, IndexSpec, Metric, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
+use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, plan};
+use proximadb_ports::{Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
 use tokio::sync::mpsc;
 
 use crate::env::Env;
@@ -17,6 +20,12 @@ pub(crate) enum Event {
     Flushed(Result<Flushed>),
     Merged(Result<Merged>),
     Indexed(Result<Indexed>),
+    Copied(Result<Copied>),
+}
+
+/// The segments of a shard as they stand on another site.
+pub(crate) struct Copied {
+    pub(crate) views: HashMap<FileId, SegmentView>,
 }
 
 /// A memtable that has become a segment.
@@ -109,6 +118,35 @@ impl Workshop {
             index = Some(graph.sidecar);
         }
         Ok(Merged { sources, view: Some(view), index })
+    }
+
+    /// Copies the files of the shard that a target lacks, and opens the segments there. What is there already, whole, stays.
+    ///
+    /// # Errors
+    /// Those of both sites.
+    pub(crate) async fn copy_to(&self, target: &Self, manifest: &Manifest, metric: &Arc<dyn Metric>, copied: &AtomicU64, known: &mut Copied) -> Result<()> {
+        for entry in &manifest.segments {
+            for (key, bytes, checksum) in self.files.keys(entry) {
+                let there = match target.files.filesystem.size(&key).await {
+                    Ok(size) => size == bytes,
+                    Err(e) if e.fault == Fault::NotFound => false,
+                    Err(e) => return Err(e),
+                };
+                if there {
+                    continue;
+                }
+                let body = self.files.filesystem.get(&key).await?;
+                if body.len() as u64 != bytes || crc32c::crc32c(&body) != checksum {
+                    return Err(PortError::new(Fault::Corrupt, "shard.move", &key, "size or checksum is not what the manifest says"));
+                }
+                target.files.filesystem.put(&key, body, PutMode::Overwrite).await?;
+                copied.fetch_add(bytes, Ordering::Relaxed);
+            }
+            if let Entry::Vacant(place) = known.views.entry(entry.meta.id) {
+                place.insert(segment_build::open(&target.env, &target.files, manifest, entry, metric, &target.trash).await?);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a segment of this size should have a graph, and can.

@@ -1,14 +1,14 @@
 //! The database: the inbound port over collections, shards and sites.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
-    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, PortError, ReadOptions, Result, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, WriteOutcome, WriteRequest,
+    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, Loss, PortError, ReadOptions, Result, ScanPage,
+    ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 use tokio::sync::{Mutex, watch};
 
@@ -18,11 +18,14 @@ use crate::parts::Parts;
 use crate::site::{Site, SiteRef};
 use crate::{cursor, read, search};
 use discovery::Known;
+use moves::Tasks;
 
 mod cards;
 mod create;
 mod discovery;
 mod log_keeper;
+mod loss;
+mod moves;
 mod site_keeper;
 mod status;
 mod write;
@@ -38,6 +41,8 @@ pub struct Engine {
     /// Held while what a site holds is taken in.
     arrivals: Mutex<()>,
     known: Mutex<Known>,
+    tasks: Tasks,
+    myself: Weak<Self>,
     stopping: watch::Sender<bool>,
 }
 
@@ -49,7 +54,7 @@ impl Engine {
         let sites: Vec<SiteRef> = sites.into_iter().map(|site| Arc::new(Site::new(site))).collect();
         let env = Arc::new(Env::new(clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings));
         let (stopping, stopped) = watch::channel(false);
-        let engine = Arc::new(Self {
+        let engine = Arc::new_cyclic(|myself| Self {
             env,
             assigner,
             sites,
@@ -57,9 +62,12 @@ impl Engine {
             directory: Mutex::new(()),
             arrivals: Mutex::new(()),
             known: Mutex::new(Known::default()),
+            tasks: Tasks::default(),
+            myself: Weak::clone(myself),
             stopping,
         });
         engine.start_sites(&stopped).await;
+        engine.resume_drains();
         engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }
@@ -68,6 +76,11 @@ impl Engine {
     pub async fn shut_down(&self) {
         self.stopping.send_replace(true);
         join_all(self.catalog.shards().iter().map(|s| s.stop())).await;
+    }
+
+    /// The engine as tasks hold it.
+    fn shared(&self) -> Result<Arc<Self>> {
+        self.myself.upgrade().ok_or_else(|| PortError::new(Fault::Unavailable, "engine", "the engine", "is being shut down"))
     }
 
     /// Shards on each site and the bytes of their files, by the site's number in the configuration.
@@ -303,6 +316,30 @@ impl Database for Engine {
             }
         }
         out
+    }
+
+    async fn drain_site(&self, site: &str) -> Result<TaskStatus> {
+        self.shared()?.begin_drain(site).await
+    }
+
+    async fn cancel_drain(&self, site: &str) -> Result<()> {
+        self.end_drain(site).await
+    }
+
+    async fn rebalance(&self) -> Result<TaskStatus> {
+        self.shared()?.begin_rebalance().await
+    }
+
+    async fn fail_over(&self, site: &str) -> Result<TaskStatus> {
+        self.shared()?.begin_fail_over(site).await
+    }
+
+    async fn tasks(&self) -> Vec<TaskStatus> {
+        self.tasks.all()
+    }
+
+    async fn accept_loss(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {
+        self.give_up(collection).await
     }
 
     async fn health(&self) -> Health {

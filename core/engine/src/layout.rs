@@ -18,6 +18,9 @@ pub(crate) const PEERS: &str = "peers";
 /// Written and removed to see whether a site takes writes.
 pub(crate) const PROBE: &str = "probe";
 
+/// Is there while the site's shards are to be moved away.
+pub(crate) const DRAINING: &str = "draining";
+
 /// The card of a shard of another site.
 pub(crate) fn card(shard: ShardId) -> String {
     format!("{CARDS}/{shard}")

@@ -72,6 +72,12 @@ pub trait SiteOpener: Send + Sync + 'static {
     /// `NotFound` when nothing marks the place as a site and `new` is not given; `Conflict` while another process, or an access
     /// from before that is still in use, holds it; `Unavailable`; `Corrupt`.
     async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess>;
+
+    /// Reaches the second copies of a site that is lost, as if they were the site.
+    ///
+    /// # Errors
+    /// `Unavailable` when there are none, or the site that has them is away.
+    async fn open_second(&self, id: SiteId) -> Result<SiteAccess>;
 }
 
 /// The adapters of a site that can be reached.

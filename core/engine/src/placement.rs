@@ -25,4 +25,9 @@ impl Assigner for BuiltinAssigner {
     fn assign(&self, subjects: &[Subject], sites: &SiteMap) -> Result<Vec<SiteId>> {
         self.strategy.assign(subjects, sites).map_err(|e| PortError::new(Fault::Exhausted, "assign", &self.name, e.reason))
     }
+
+    fn reassign(&self, subject: &Subject, current: SiteId, sites: &SiteMap) -> Result<SiteId> {
+        let chosen = self.strategy.reassign(subject, current, sites);
+        chosen.map_err(|e| PortError::new(Fault::Exhausted, "reassign", &self.name, e.reason))
+    }
 }

@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::layout;
 use crate::parts::SiteAccess;
 use crate::segment_build;
-use crate::shard::Shard;
+use crate::shard::{HandedOver, Shard};
 use crate::shard_files::ShardFiles;
 use crate::site::{SiteRef, chain};
 use crate::snapshot::Snapshot;
@@ -228,10 +228,22 @@ pub(crate) fn start(
     let (writes, write_queue) = mpsc::channel(proximadb_model::limits::SHARD_QUEUE_MAX);
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
     let shard = Shard::new(snapshot.manifest.shard, site, home, snapshot, writes, orders);
-    let executor = Arc::clone(&shop.env.executor);
-    let writer = Writer::new(shop, Arc::clone(&shard), Inbox { writes: write_queue, orders: order_queue, trash });
-    executor.spawn("shard-writer", Box::pin(writer.run()));
+    run(shop, &shard, Inbox { writes: write_queue, orders: order_queue, trash });
     shard
+}
+
+/// Gives a shard that was handed over its writer; what waits for the old place is done at the new one.
+pub(crate) fn go_on(old: &Shard, site: SiteRef, home: Arc<SiteAccess>, handed: HandedOver) -> Arc<Shard> {
+    let HandedOver { snapshot, shop, inbox, old_readers: _ } = handed;
+    let shard = Shard::new(old.id, site, home, snapshot, old.writes.clone(), old.orders.clone());
+    run(shop, &shard, inbox);
+    shard
+}
+
+fn run(shop: Workshop, shard: &Arc<Shard>, inbox: Inbox) {
+    let executor = Arc::clone(&shop.env.executor);
+    let writer = Writer::new(shop, Arc::clone(shard), inbox);
+    executor.spawn("shard-writer", Box::pin(writer.run()));
 }
 
 /// Clears away what is left of shards that were dropped. Their last manifest goes only when nothing can bring them back any more:

@@ -1,16 +1,19 @@
 //! A shard as the rest of the engine sees it: the published state, and a bounded queue to its single writer.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use proximadb_model::{CollectionPatch, ShardId, ShardState};
+use proximadb_model::{CollectionPatch, FileId, ShardId, ShardState};
 use proximadb_ports::{Durability, Fault, PortError, Result, WriteOutcome};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::background::Workshop;
 use crate::parts::SiteAccess;
 use crate::resolve::ShardChanges;
 use crate::site::SiteRef;
 use crate::snapshot::Snapshot;
+use crate::writer::Inbox;
 
 /// A write on its way to a shard.
 pub(crate) struct ShardWrite {
@@ -32,7 +35,25 @@ pub(crate) enum Order {
     Flush(oneshot::Sender<Result<()>>),
     Update(CollectionPatch, oneshot::Sender<Result<()>>),
     Drop(oneshot::Sender<Result<()>>),
+    Move(MoveOrder),
     Stop(oneshot::Sender<()>),
+}
+
+/// Where a shard is to go.
+pub(crate) struct MoveOrder {
+    pub(crate) target: Arc<SiteAccess>,
+    /// Bytes that have been copied.
+    pub(crate) copied: Arc<AtomicU64>,
+    pub(crate) reply: oneshot::Sender<Result<HandedOver>>,
+}
+
+/// A shard that lies on another site now, without a writer yet. Whoever waits for an answer waits for the next writer's.
+pub(crate) struct HandedOver {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) shop: Workshop,
+    pub(crate) inbox: Inbox,
+    /// Ends once nobody reads the files on the old site any more.
+    pub(crate) old_readers: mpsc::UnboundedReceiver<FileId>,
 }
 
 /// A shard that is open.
@@ -90,6 +111,16 @@ impl Shard {
         self.order(Order::Drop).await
     }
 
+    /// Moves the shard's files to another site. Reads go on here until the caller shows them the other place; writes wait.
+    ///
+    /// # Errors
+    /// `Conflict` while it is moved already; those of both sites. The shard stays where it is then.
+    pub(crate) async fn hand_over(&self, target: Arc<SiteAccess>, copied: Arc<AtomicU64>) -> Result<HandedOver> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Move(MoveOrder { target, copied, reply })).await.map_err(|_| self.closed())?;
+        answer.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
     /// Ends the writer after what it is doing.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
@@ -104,10 +135,7 @@ impl Shard {
 
     /// Bytes of the shard's segments and sidecars.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        let bytes = |s: &proximadb_model::SegmentEntry| {
-            s.meta.bytes + s.dead.as_ref().map_or(0, |(m, _)| m.bytes) + s.index.as_ref().map_or(0, |(m, _)| m.bytes)
-        };
-        self.state.load().manifest.segments.iter().map(bytes).sum()
+        self.state.load().manifest.segments.iter().map(crate::writer::bytes_of).sum()
     }
 
     async fn order(&self, order: impl FnOnce(oneshot::Sender<Result<()>>) -> Order) -> Result<()> {

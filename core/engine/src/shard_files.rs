@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proximadb_model::{FileId, Manifest, ManifestNumber, RowSet, ShardId, SidecarMeta, Uid};
+use proximadb_model::{FileId, Manifest, ManifestNumber, RowSet, SegmentEntry, ShardId, SidecarMeta, Uid};
 use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Result, SegmentStore};
 
 use crate::layout;
@@ -90,7 +90,7 @@ impl ShardFiles {
         self.read(&layout::index(self.shard, meta.id), meta).await
     }
 
-    pub(crate) async fn delete_sidecars(&self, entry: &proximadb_model::SegmentEntry) -> Result<()> {
+    pub(crate) async fn delete_sidecars(&self, entry: &SegmentEntry) -> Result<()> {
         if let Some((meta, _)) = &entry.dead {
             self.delete_dead(meta.id).await?;
         }
@@ -125,6 +125,14 @@ impl ShardFiles {
             }
         }
         Ok(deleted)
+    }
+
+    /// The files of a segment and what stands beside it, with the bytes and the checksum that each must have.
+    pub(crate) fn keys(&self, entry: &SegmentEntry) -> Vec<(String, u64, u32)> {
+        let mut keys = vec![(self.segments.key(self.shard, entry.meta.id), entry.meta.bytes, entry.meta.checksum)];
+        keys.extend(entry.dead.iter().map(|(meta, _)| (layout::dead(self.shard, meta.id), meta.bytes, meta.checksum)));
+        keys.extend(entry.index.iter().map(|(meta, _)| (layout::index(self.shard, meta.id), meta.bytes, meta.checksum)));
+        keys
     }
 
     /// Deletes everything of the shard, its newest manifest last: as long as anything is there, it says what this is.

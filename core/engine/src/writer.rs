@@ -13,12 +13,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::background::{Event, Workshop};
 use crate::resolve::{self, Resolved};
-use crate::shard::{Order, Shard, ShardOutcome, ShardWrite};
+use crate::shard::{HandedOver, Order, Shard, ShardOutcome, ShardWrite};
 use crate::shard_files::Put;
 use crate::site::chain;
 use crate::snapshot::Snapshot;
 
 mod commit;
+mod hand_over;
+
+pub(crate) use hand_over::bytes_of;
+use hand_over::Move;
 
 /// Bytes of the operations of one write.
 const WRITE_BYTES_MAX: usize = 48 << 20;
@@ -46,6 +50,8 @@ pub(crate) struct Writer {
     /// From this moment on the shard counts as quiet, unless a write comes first.
     quiet_from: Duration,
     stopping: Option<oneshot::Sender<()>>,
+    moving: Option<Move>,
+    handed_over: Option<(oneshot::Sender<Result<HandedOver>>, Snapshot, Workshop, mpsc::UnboundedReceiver<FileId>)>,
 }
 
 /// The channels between a writer and the rest.
@@ -79,6 +85,8 @@ impl Writer {
             retry_at: now,
             quiet_from: now,
             stopping: None,
+            moving: None,
+            handed_over: None,
             shard,
         }
     }
@@ -87,6 +95,10 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         while self.stopping.is_none() && !self.is_abandoned() {
             self.start_due_work();
+            self.go_on_moving().await;
+            if self.handed_over.is_some() {
+                return self.leave();
+            }
             let accepting = self.accepts_writes();
             let pause = self.pause();
             let clock = Arc::clone(&self.shop.env.clock);
@@ -190,6 +202,7 @@ impl Writer {
         }
         if !self.maintaining
             && !self.flushing
+            && !self.is_moving()
             && let Some(work) = self.next_work(self.is_quiet())
         {
             self.start_maintenance(work);
@@ -261,6 +274,7 @@ impl Writer {
             Order::Drop(reply) => {
                 let _ = reply.send(self.drop_shard().await);
             }
+            Order::Move(order) => self.begin_move(order),
             Order::Stop(done) => self.stopping = Some(done),
         }
     }

@@ -152,29 +152,56 @@ impl Strategy {
         Ok(chosen)
     }
 
+    /// The site for a shard that lies on `current` already; `map` counts it nowhere. It stays unless another site is better by
+    /// more than moving is worth, so that a second call moves nothing.
+    ///
+    /// # Errors
+    /// As [`Strategy::assign`].
+    pub fn reassign(&self, subject: &Subject, current: SiteId, map: &SiteMap) -> Result<SiteId, Invalid> {
+        let best = &map.sites[self.choose(subject, &map.sites)?];
+        let Some(here) = map.sites.iter().find(|site| site.id == current && open_to(site, subject)) else { return Ok(best.id) };
+        let with = |site: &SiteView| SiteView {
+            shards: site.shards.saturating_add(1),
+            used_bytes: site.used_bytes.saturating_add(subject.expected_bytes),
+            ..site.clone()
+        };
+        let stays = match self {
+            Self::Manual(places) => !places.contains_key(&subject.collection),
+            Self::Hash => false,
+            Self::RoundRobin => self.cost(subject, &with(here)) <= self.cost(subject, &with(best)),
+            Self::LoadBalanced => load(&with(here)) <= load(&with(best)) + HYSTERESIS,
+            Self::PerformanceBased => slowness(&with(here)) <= slowness(&with(best)) * (1.0 + 5.0 * HYSTERESIS),
+        };
+        Ok(if stays { current } else { best.id })
+    }
+
     fn choose(&self, subject: &Subject, sites: &[SiteView]) -> Result<usize, Invalid> {
         if let Self::Manual(places) = self {
             return manual(places, subject, sites);
         }
-        let open = |site: &SiteView| {
-            site.healthy
-                && site.weight > 0.0
-                && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c)
-        };
-        let cost = |site: &SiteView| match self {
+        sites
+            .iter()
+            .enumerate()
+            .filter(|(_, site)| open_to(site, subject))
+            .min_by(|(_, a), (_, b)| self.cost(subject, a).total_cmp(&self.cost(subject, b)))
+            .map(|(place, _)| place)
+            .ok_or_else(|| Invalid::new("sites", "no healthy site has room for a shard"))
+    }
+
+    fn cost(&self, subject: &Subject, site: &SiteView) -> f64 {
+        match self {
             Self::RoundRobin | Self::Manual(_) => f64::from(site.shards) / f64::from(site.weight),
             Self::Hash => rendezvous_cost(subject.shard, site),
             Self::LoadBalanced => (load(site) / HYSTERESIS).floor() + f64::from(site.shards) * 1e-6,
             Self::PerformanceBased => slowness(site),
-        };
-        sites
-            .iter()
-            .enumerate()
-            .filter(|(_, site)| open(site))
-            .min_by(|(_, a), (_, b)| cost(a).total_cmp(&cost(b)))
-            .map(|(place, _)| place)
-            .ok_or_else(|| Invalid::new("sites", "no healthy site has room for a new shard"))
+        }
     }
+}
+
+fn open_to(site: &SiteView, subject: &Subject) -> bool {
+    site.healthy
+        && site.weight > 0.0
+        && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c)
 }
 
 fn manual(places: &BTreeMap<String, u32>, subject: &Subject, sites: &[SiteView]) -> Result<usize, Invalid> {

@@ -11,8 +11,8 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, ReadOptions, Recovered, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, WriteOutcome,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, ReadOptions, Recovered, ScanPage,
+    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus, WriteOutcome,
     WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
@@ -46,6 +46,16 @@ pub enum Call {
     Flush(CollectionRef),
     /// `index_status`.
     IndexStatus(CollectionRef),
+    /// `drain_site`.
+    Drain(String),
+    /// `cancel_drain`.
+    CancelDrain(String),
+    /// `rebalance`.
+    Rebalance,
+    /// `fail_over`.
+    FailOver(String),
+    /// `accept_loss`.
+    AcceptLoss(CollectionRef),
 }
 
 /// What is to go wrong.
@@ -253,6 +263,34 @@ impl Database for RecordingDatabase {
         vec![Assignment { collection, name: "documents".to_owned(), shard: 0, site, stored_bytes: 4, state: "ok".to_owned() }]
     }
 
+    async fn drain_site(&self, site: &str) -> Result<TaskStatus> {
+        self.record(Call::Drain(site.to_owned()))?;
+        Ok(task("drain", Some(1)))
+    }
+
+    async fn cancel_drain(&self, site: &str) -> Result<()> {
+        self.record(Call::CancelDrain(site.to_owned()))
+    }
+
+    async fn rebalance(&self) -> Result<TaskStatus> {
+        self.record(Call::Rebalance)?;
+        Ok(task("rebalance", None))
+    }
+
+    async fn fail_over(&self, site: &str) -> Result<TaskStatus> {
+        self.record(Call::FailOver(site.to_owned()))?;
+        Ok(task("fail_over", Some(1)))
+    }
+
+    async fn tasks(&self) -> Vec<TaskStatus> {
+        vec![task("drain", Some(1))]
+    }
+
+    async fn accept_loss(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {
+        self.record(Call::AcceptLoss(collection.clone()))?;
+        Ok(vec![Loss { shard: 0, what: "segment 1".to_owned(), rows: 7 }])
+    }
+
     async fn health(&self) -> Health {
         let not_ready = self.mishap().not_ready;
         Health { ready: !not_ready, problems: not_ready.then(|| "a disk is gone".to_owned()).into_iter().collect() }
@@ -260,5 +298,21 @@ impl Database for RecordingDatabase {
 
     fn metrics(&self) -> String {
         "# TYPE up gauge\nup 1\n".to_owned()
+    }
+}
+
+/// The task that every move is answered with.
+fn task(kind: &'static str, site: Option<u32>) -> TaskStatus {
+    TaskStatus {
+        id: 1,
+        kind,
+        site,
+        state: "running",
+        shards_total: 4,
+        shards_done: 1,
+        bytes_total: 400,
+        bytes_done: 100,
+        problem: Some("one shard is slow".to_owned()),
+        started: Timestamp(0),
     }
 }

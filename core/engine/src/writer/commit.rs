@@ -86,9 +86,14 @@ impl Writer {
         if self.shard.is_dropped() {
             self.flushing = false;
             self.maintaining = false;
+            if let Event::Copied(_) = event {
+                let gone = PortError::new(Fault::NotFound, "shard.move", self.shard.id, "the collection has been dropped");
+                self.finish_copy(Err(gone)).await;
+            }
             return;
         }
         let (what, result) = match event {
+            Event::Copied(copied) => return self.finish_copy(copied).await,
             Event::Flushed(flushed) => {
                 self.flushing = false;
                 let result = self.finish_flush(flushed).await;
@@ -131,7 +136,7 @@ impl Writer {
         }
     }
 
-    async fn finish_flush(&mut self, flushed: Result<Flushed>) -> Result<()> {
+    pub(super) async fn finish_flush(&mut self, flushed: Result<Flushed>) -> Result<()> {
         let Flushed { through, view, dead, remembered } = flushed?;
         self.open_log().await?;
         let entry = view.as_ref().map(|v| SegmentEntry { meta: v.segment.meta.clone(), dead: None, index: None });

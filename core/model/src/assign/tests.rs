@@ -100,3 +100,46 @@ fn sick_and_full_sites_are_left_out() {
     }
     assert_eq!(Strategy::RoundRobin.assign(&subjects(1), &SiteMap::default()).expect_err("no site").field, "sites");
 }
+
+/// Lets each shard that lies somewhere be asked for, one after the other, and gives the moves.
+fn moves(strategy: &Strategy, sites: &mut [SiteView], placed: &mut [(Subject, SiteId)]) -> usize {
+    let mut moved = 0;
+    for (subject, at) in placed {
+        let count = |sites: &mut [SiteView], id: SiteId, by: i64| {
+            let site = sites.iter_mut().find(|s| s.id == id).expect("a site");
+            site.shards = site.shards.saturating_add_signed(by as i32);
+            site.used_bytes = site.used_bytes.saturating_add_signed(by * subject.expected_bytes as i64);
+        };
+        count(sites, *at, -1);
+        let to = strategy.reassign(subject, *at, &SiteMap { sites: sites.to_vec() }).expect("room");
+        count(sites, to, 1);
+        moved += usize::from(to != *at);
+        *at = to;
+    }
+    moved
+}
+
+#[test]
+fn rebalancing_evens_out_once_and_then_moves_nothing() {
+    for strategy in [Strategy::RoundRobin, Strategy::LoadBalanced, Strategy::PerformanceBased] {
+        let mut sites = [site(1), site(2), site(3)];
+        let mut placed: Vec<_> = subjects(30).into_iter().map(|s| (Subject { expected_bytes: 20_000, ..s }, site(1).id)).collect();
+        (sites[0].shards, sites[0].used_bytes) = (30, 600_000);
+        let first = moves(&strategy, &mut sites, &mut placed);
+        assert!((15..=22).contains(&first), "{strategy:?} moved {first}");
+        assert!(sites.iter().all(|s| (7..=14).contains(&s.shards)), "{strategy:?} {:?}", sites.map(|s| s.shards));
+        assert_eq!(moves(&strategy, &mut sites, &mut placed), 0, "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_site_that_takes_nothing_more_is_left() {
+    let mut sites = [site(1), site(2), site(3)];
+    sites[0].healthy = false;
+    let manual = Strategy::Manual(BTreeMap::from([("c0".to_owned(), 3)]));
+    for strategy in [Strategy::RoundRobin, Strategy::LoadBalanced, Strategy::PerformanceBased, Strategy::Hash, manual] {
+        let map = SiteMap { sites: sites.to_vec() };
+        let to = strategy.reassign(&subjects(1)[0], site(1).id, &map).expect("room");
+        assert_ne!(to, site(1).id, "{strategy:?}");
+    }
+}
