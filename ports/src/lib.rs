@@ -32,7 +32,7 @@ pub use database::{
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result};
 pub use filesystem::{Filesystem, ObjectInfo, PutMode, Space};
-pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
+pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
 pub use mirror::{Mirror, Partner};
 pub use segment::{RowStream, SegmentReader, SegmentStore, Selection};
 pub use telemetry::{Label, Telemetry};
