@@ -46,6 +46,7 @@ impl Engine {
         let (stopping, stopped) = watch::channel(false);
         let engine = Arc::new(Self { env, assigner, sites, catalog: Catalog::default(), directory: Mutex::new(()), stopping });
         engine.recover().await;
+        engine.bring_originals();
         engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use proximadb_model::{CollectionId, Manifest, Memtable, Operation, RememberedWrite, Sequence, ShardId, ShardState, WriteBatch};
 use proximadb_ports::{Fault, PortError, Result};
 use tokio::sync::mpsc;
@@ -19,6 +20,9 @@ use crate::writer::{Inbox, Writer, remember};
 
 /// Orders that wait for one shard.
 const ORDERS_MAX: usize = 64;
+
+/// Segments of a shard that are opened at a time.
+const SEGMENTS_OPENED_MAX: usize = 4;
 
 /// A shard that was found on a site.
 pub(crate) struct FoundShard {
@@ -103,10 +107,8 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
     let spec = &manifest.collection.spec;
     let metric = env.metrics.metric(&spec.metric, spec.dimension.get())?;
     let (trash, discarded) = mpsc::unbounded_channel();
-    let mut segments = Vec::with_capacity(manifest.segments.len());
-    for entry in &manifest.segments {
-        segments.push(segment_build::open(env, &files, &manifest, entry, &metric, &trash).await?);
-    }
+    let opening = manifest.segments.iter().map(|entry| segment_build::open(env, &files, &manifest, entry, &metric, &trash));
+    let segments: Vec<_> = stream::iter(opening).buffered(SEGMENTS_OPENED_MAX).try_collect().await?;
     let rows: usize = segments.iter().map(|s| s.rows()).sum();
     let mut snapshot = Snapshot {
         metric,

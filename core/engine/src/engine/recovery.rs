@@ -1,16 +1,24 @@
 //! Opening what the sites hold: every collection is put together from its shards, and what is wrong is named.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use proximadb_model::{Collection, CollectionId, ShardId, ShardState};
+use proximadb_ports::Fault;
+use tokio::sync::watch;
 
 use super::Engine;
 use crate::catalog::OpenCollection;
-use crate::recover;
+use crate::env::Env;
 use crate::shard::Shard;
 use crate::site::chain;
+use crate::snapshot::Segment;
+use crate::{recover, segment_build};
+
+/// Pause before what could not be read is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) async fn recover(&self) {
@@ -45,6 +53,19 @@ impl Engine {
             }
         }
         self.report_unknown_logs().await;
+    }
+
+    /// Brings what searches can do without at first: the originals of graphs, one segment after the other for each site.
+    pub(super) fn bring_originals(&self) {
+        let mut by_site: BTreeMap<u32, Vec<(ShardId, Weak<Segment>)>> = BTreeMap::new();
+        for shard in self.catalog.all().iter().flat_map(|c| c.reachable()) {
+            let of_site = by_site.entry(shard.site.0.instance).or_default();
+            of_site.extend(shard.snapshot().segments.iter().map(|view| (shard.id, Arc::downgrade(&view.segment))));
+        }
+        for segments in by_site.into_values() {
+            let task = bring(Arc::clone(&self.env), segments, self.stopping.subscribe());
+            self.env.executor.spawn("originals", Box::pin(task));
+        }
     }
 
     /// Opens the shards of one site one after the other: they share its disk.
@@ -94,6 +115,31 @@ impl Engine {
                     self.env.problem(format!("shard {shard}"), what);
                 }
             }
+        }
+    }
+}
+
+/// Brings the originals of segments that are still there when their turn comes.
+async fn bring(env: Arc<Env>, segments: Vec<(ShardId, Weak<Segment>)>, stopping: watch::Receiver<bool>) {
+    for (shard, segment) in segments {
+        let mut subject = None;
+        while !*stopping.borrow()
+            && let Some(segment) = segment.upgrade()
+            && let Err(e) = segment_build::bring_originals(&segment).await
+        {
+            let named = format!("shard {shard}, segment {}", segment.meta.id);
+            drop(segment);
+            env.problem(named.clone(), chain(&e));
+            subject = Some(named);
+            if e.fault == Fault::Corrupt {
+                break;
+            }
+            env.clock.sleep(AGAIN_AFTER).await;
+        }
+        if let Some(subject) = subject
+            && segment.upgrade().is_none_or(|s| s.awaited.as_ref().is_none_or(|a| a.originals.get().is_some()))
+        {
+            env.clear_problem(&subject);
         }
     }
 }
