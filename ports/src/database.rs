@@ -406,7 +406,8 @@ pub struct ScanPage {
 /// The answer of [`Database::index_status`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexStatus {
-    /// `"ready"` when nothing is left to be indexed, otherwise `"building"`.
+    /// `"building"` while rows are left to be indexed; `"loading"` while graphs that were opened fetch originals from the segments'
+    /// files; otherwise `"ready"`.
     pub status: &'static str,
     /// `"flat"`, `"graph"`, `"mixed"` or `"none"`.
     pub kind: &'static str,

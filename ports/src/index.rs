@@ -1,6 +1,6 @@
 //! Vector indexes of one segment, and the metrics they order by. Synchronous: they run on the engine's compute pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use proximadb_model::{Candidate, MetricKind, RowSet, ScoreKind};
@@ -67,6 +67,53 @@ impl Vectors {
     }
 }
 
+/// The originals of a segment, which may still be on their way from its file while its index answers already.
+#[derive(Clone, Debug)]
+pub struct Originals {
+    dimension: usize,
+    rows: usize,
+    vectors: Arc<OnceLock<Vectors>>,
+}
+
+impl Originals {
+    /// Originals of so many components and rows that are still to come.
+    pub fn awaited(dimension: usize, rows: usize) -> Self {
+        Self { dimension, rows, vectors: Arc::default() }
+    }
+
+    /// Components of one vector.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The vectors, once they have come.
+    #[inline]
+    pub fn get(&self) -> Option<&Vectors> {
+        self.vectors.get()
+    }
+
+    /// Hands over the vectors; whoever holds a clone has them from then on. False when they are of another shape, and are not taken.
+    #[must_use]
+    pub fn arrive(&self, vectors: Vectors) -> bool {
+        let fits = vectors.dimension == self.dimension && vectors.data.len() == self.rows * self.dimension;
+        if fits {
+            self.vectors.get_or_init(|| vectors);
+        }
+        fits
+    }
+}
+
+impl From<Vectors> for Originals {
+    fn from(vectors: Vectors) -> Self {
+        Self { dimension: vectors.dimension, rows: vectors.rows(), vectors: Arc::new(OnceLock::from(vectors)) }
+    }
+}
+
 /// How an index is to be built.
 #[derive(Clone)]
 pub struct IndexSpec {
@@ -87,7 +134,8 @@ pub struct IndexSpec {
 /// Guarantees:
 /// - G1 `load(save(index))` answers every search as `index` does;
 /// - G2 `load` of any bytes ends in an index or `Corrupt`: no panic, and memory in proportion to bytes and rows;
-/// - G3 `load` refuses a sidecar that was not made for the segment's checksum.
+/// - G3 `load` refuses a sidecar that was not made for the segment's checksum;
+/// - G4 `load` does not wait for originals: an index without them answers by `shortlist`, and by `search` once they have come.
 pub trait IndexFactory: Send + Sync + 'static {
     /// The kind's name, as in `GET …/index` and in manifests: `"flat"`, `"graph"`.
     fn kind(&self) -> &'static str;
@@ -101,11 +149,11 @@ pub trait IndexFactory: Send + Sync + 'static {
     /// `Deadline` when the budget is over or cancelled; `Plugin`; `Invalid` for an unsupported metric.
     fn build(&self, spec: &IndexSpec, vectors: Vectors, budget: &Budget) -> Result<Arc<dyn VectorIndex>>;
 
-    /// Loads what `save` wrote for the same rows.
+    /// Loads what `save` wrote for the same rows, with as many threads as the spec allows.
     ///
     /// # Errors
-    /// `Corrupt`.
-    fn load(&self, spec: &IndexSpec, vectors: Vectors, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>>;
+    /// `Corrupt`; `Unavailable` for a sidecar of an older version that can only be read with the originals there.
+    fn load(&self, spec: &IndexSpec, originals: Originals, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>>;
 }
 
 /// How a search of one index is to run.
@@ -149,7 +197,9 @@ impl SearchCounters {
 /// - G2 keys are the metric's keys of the f32 originals, up to rounding (1e-5 relative);
 /// - G3 with `exact`, the answer is that of comparing every allowed row;
 /// - G4 with at least `k` rows allowed an approximate search gives `k` candidates too;
-/// - G5 a search ends soon after its budget is over, with `Deadline`.
+/// - G5 a search ends soon after its budget is over, with `Deadline`;
+/// - G6 the rows that `search` gives are among those of `shortlist` with the same arguments, where there is a shortlist: no row
+///   twice, at least `k` of them and none outside `allow`.
 pub trait VectorIndex: Send + Sync + 'static {
     /// The kind that made it.
     fn kind(&self) -> &'static str;
@@ -160,10 +210,31 @@ pub trait VectorIndex: Send + Sync + 'static {
     /// Bytes resident, shared originals not counted.
     fn resident_bytes(&self) -> usize;
 
+    /// Whether the originals are there, which `search` needs.
+    fn has_originals(&self) -> bool {
+        true
+    }
+
+    /// The rows among which a caller with the originals finds the nearest, for as long as the index has none itself; `None` where
+    /// it takes all originals to tell, as in an exact search.
+    ///
+    /// # Errors
+    /// `Deadline`.
+    fn shortlist(
+        &self,
+        _query: &[f32],
+        _params: &SearchParams,
+        _allow: Option<&RowSet>,
+        _budget: &Budget,
+        _counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<u32>>> {
+        Ok(None)
+    }
+
     /// The nearest rows to a query of the index's dimension.
     ///
     /// # Errors
-    /// `Deadline`; `Plugin`.
+    /// `Deadline`; `Plugin`; `Unavailable` while the originals have not come.
     fn search(
         &self,
         query: &[f32],

@@ -43,21 +43,23 @@ pub trait Mirror: Send + Sync + 'static {
     /// Those of either site; what was copied until then stays.
     async fn catch_up(&self) -> Result<u64>;
 
+    /// The second copies, under the same keys.
+    ///
+    /// # Errors
+    /// `Unavailable` while the other site is not there.
+    fn second(&self) -> Result<Arc<dyn Filesystem>>;
+
     /// Reads the second copy of an object.
     ///
     /// # Errors
     /// `NotFound`; `Unavailable`.
-    async fn second_copy(&self, key: &str) -> Result<Bytes>;
+    async fn second_copy(&self, key: &str) -> Result<Bytes> {
+        self.second()?.get(key).await
+    }
 
     /// Puts an object anew on the site itself, whole and at once, in place of a copy that was found damaged.
     ///
     /// # Errors
     /// Those of a put.
     async fn restore(&self, key: &str, body: Bytes) -> Result<()>;
-
-    /// Puts an object anew on the partner.
-    ///
-    /// # Errors
-    /// Those of a put.
-    async fn restore_second(&self, key: &str, body: Bytes) -> Result<()>;
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Segments of one site.
 ///
 /// Guarantees:
-/// - G1 what `write` was given is what `scan` and `fetch` give back, row for row, bit for bit, in the same order;
+/// - G1 what `write` was given is what `scan`, `vectors` and `fetch` give back, row for row, bit for bit, in the same order;
 /// - G2 once `write` has returned the file is whole and durable; a failed or dropped write leaves nothing that lists as a segment;
 /// - G3 `open` fails with `Corrupt` when size or checksum differ from the meta, and never serves such bytes;
 /// - G4 `select` answers exactly `Filter::matches` for every row, with or without pruning;
@@ -60,6 +60,12 @@ pub trait SegmentReader: Send + Sync + 'static {
     /// # Errors
     /// `Corrupt`; `Unavailable`.
     async fn scan(&self, projection: Projection) -> Result<Box<dyn RowStream>>;
+
+    /// The vectors of every row in order, component after component, and nothing else.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    async fn vectors(&self) -> Result<Vec<f32>>;
 
     /// The given rows, in the order asked.
     ///

@@ -38,7 +38,7 @@ fn main() {
     let seconds = started.elapsed().as_secs_f64();
     let saved = graph.save(1).expect("a sidecar");
     let started = Instant::now();
-    GraphFactory.load(&spec, data.base.clone(), 1, saved.clone()).expect("the graph again");
+    GraphFactory.load(&spec, data.base.clone().into(), 1, saved.clone()).expect("the graph again");
     let originals = data.base.data.len() * 4;
     emit(json!({
         "system": "axis", "kind": "library", "data": data.name, "what": "build", "m": m, "ef_construction": ef_construction,

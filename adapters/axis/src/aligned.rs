@@ -21,6 +21,28 @@ impl<T: Copy> AlignedRows<T> {
         Self { storage, start, stride }
     }
 
+    /// Rows of `len` values each, read from adjacent encodings of `N` bytes a value, `fill` behind each row.
+    ///
+    /// Every byte of memory is written once: fresh memory is dearer than the copy.
+    pub(crate) fn read<const N: usize>(bytes: &[u8], rows: usize, len: usize, fill: T, value: impl Fn(&[u8; N]) -> T) -> Self {
+        let stride = Self::stride_for(len);
+        let slack = LINE_BYTES / size_of::<T>().max(1);
+        let mut storage: Vec<T> = Vec::with_capacity(rows * stride + slack);
+        let start = storage.as_ptr().align_offset(LINE_BYTES).min(slack);
+        storage.resize(start, fill);
+        let (values, _) = bytes.as_chunks::<N>();
+        if stride == len {
+            storage.extend(values.iter().map(value));
+        } else {
+            for row in values.chunks(len.max(1)) {
+                storage.extend(row.iter().map(&value));
+                storage.resize(storage.len() + stride - len, fill);
+            }
+        }
+        storage.resize(start + rows * stride, fill);
+        Self { storage, start, stride }
+    }
+
     /// A stride of at least `len` values at which rows lie on as few cache lines as they can.
     pub(crate) fn stride_for(len: usize) -> usize {
         let line = (LINE_BYTES / size_of::<T>().max(1)).max(1);

@@ -13,6 +13,10 @@ use crate::aligned::AlignedRows;
 use crate::builtin::Measure;
 use crate::sketch::{Pair, Sketches, sketch};
 
+mod bytes;
+
+pub(crate) use bytes::Extent;
+
 /// Nodes on which sketches are tried out, and how many of them are compared with all the others.
 const SAMPLE: usize = 2_048;
 const SAMPLE_PROBES: usize = 32;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proximadb_model::{Candidate, RowSet};
 use proximadb_ports::{
-    Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, PortError, Result, SearchCounters, SearchParams, VectorIndex, Vectors,
+    Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, PortError, Result, SearchCounters, SearchParams,
+    VectorIndex, Vectors,
 };
 
 use crate::scan::Scan;
@@ -30,7 +31,7 @@ impl IndexFactory for FlatFactory {
         Ok(Arc::new(FlatIndex { metric: spec.metric.clone(), vectors }))
     }
 
-    fn load(&self, _spec: &IndexSpec, _vectors: Vectors, _segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
+    fn load(&self, _spec: &IndexSpec, _originals: Originals, _segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
         // An exact index writes no sidecar, so whatever this is, a flat index did not write it.
         Err(PortError::new(Fault::Corrupt, "index.load", KIND, format!("an exact index has no sidecar, got {} bytes", sidecar.len())))
     }

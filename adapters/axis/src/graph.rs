@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proximadb_model::{Candidate, RowSet, TopK};
 use proximadb_ports::{
-    Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, PortError, Result, SearchCounters, SearchParams, VectorIndex, Vectors,
+    Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, PortError, Result, SearchCounters, SearchParams,
+    VectorIndex, Vectors,
 };
 
 use crate::beam::{Beam, Place};
@@ -16,7 +17,7 @@ use crate::codes::Codes;
 use crate::layers::Layer;
 use crate::scan::{Scan, check_query};
 use crate::scratch::{Scratch, ScratchPool};
-use crate::sidecar::{self, Sidecar};
+use crate::sidecar::{Read, Sidecar};
 
 pub(crate) const KIND: &str = "graph";
 /// Neighbours that a node can be given; the model's settings allow no others.
@@ -58,24 +59,37 @@ impl IndexFactory for GraphFactory {
         let codes = Codes::encode(&vectors, measure, &order);
         let shape = Shape { m: spec.m.clamp(*M_RANGE.start(), *M_RANGE.end()), ef: spec.ef_construction, threads: spec.threads };
         let layers = Builder::new(&codes, order.len(), shape, budget).build()?;
-        Ok(Arc::new(GraphIndex { metric: spec.metric.clone(), measure, vectors, codes, order, layers, scratch: ScratchPool::default() }))
+        let (metric, originals, scratch) = (spec.metric.clone(), vectors.into(), ScratchPool::default());
+        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, layers, scratch }))
     }
 
-    fn load(&self, spec: &IndexSpec, vectors: Vectors, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
+    fn load(&self, spec: &IndexSpec, originals: Originals, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
         let measure = self.measure(spec, "index.load")?;
-        let read = Sidecar { measure, dimension: vectors.dimension, rows: vectors.rows(), segment_checksum };
-        let (order, layers) =
-            read.decode(&sidecar).map_err(|damage| PortError::new(Fault::Corrupt, "index.load", KIND, damage.to_string()))?;
-        let codes = Codes::encode(&vectors, measure, &order);
-        Ok(Arc::new(GraphIndex { metric: spec.metric.clone(), measure, vectors, codes, order, layers, scratch: ScratchPool::default() }))
+        let expected = Sidecar { measure, dimension: originals.dimension(), rows: originals.rows(), segment_checksum };
+        let Read { order, layers, codes } =
+            expected.decode(&sidecar).map_err(|damage| PortError::new(Fault::Corrupt, "index.load", KIND, damage.to_string()))?;
+        let codes = match (codes, originals.get()) {
+            (Some(codes), _) => codes,
+            (None, Some(vectors)) => Codes::encode(vectors, measure, &order),
+            (None, None) => {
+                return Err(PortError::new(
+                    Fault::Unavailable,
+                    "index.load",
+                    KIND,
+                    "a sidecar of version 1 is read with the originals only",
+                ));
+            }
+        };
+        let (metric, scratch) = (spec.metric.clone(), ScratchPool::default());
+        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, layers, scratch }))
     }
 }
 
-/// The graph of one segment. It keeps the originals' `Arc`, and codes and links of its own.
+/// The graph of one segment. It shares the originals, which may come after it, and has codes and links of its own.
 pub struct GraphIndex {
     metric: Arc<dyn Metric>,
     measure: Measure,
-    vectors: Vectors,
+    originals: Originals,
     codes: Codes,
     /// The row of each node.
     order: Vec<u32>,
@@ -85,6 +99,25 @@ pub struct GraphIndex {
 }
 
 impl GraphIndex {
+    /// Walks, and answers with what `take` makes of the finds.
+    fn walked<T>(
+        &self,
+        query: &[f32],
+        ef: usize,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+        take: impl FnOnce(&[Place], &mut SearchCounters) -> T,
+    ) -> Result<T> {
+        // A set of all rows is no filter.
+        let allow = allow.filter(|allow| allow.count() < self.rows());
+        counters.graph_walks += 1;
+        self.scratch.with(self.order.len(), |scratch| {
+            self.walk(query, ef.min(self.rows()), allow, budget, scratch, counters)?;
+            Ok(take(scratch.trail.pool.places(), counters))
+        })
+    }
+
     /// Leaves what the walk found in the scratch's pool.
     fn walk(
         &self,
@@ -111,7 +144,7 @@ impl GraphIndex {
     }
 
     /// Orders finds by the originals: as many as are asked for and a few, then on while the answer still changes.
-    fn rerank(&self, query: &[f32], k: usize, found: &[Place], counters: &mut SearchCounters) -> Vec<Candidate> {
+    fn rerank(&self, vectors: &Vectors, query: &[f32], k: usize, found: &[Place], counters: &mut SearchCounters) -> Vec<Candidate> {
         let scorer = self.measure.prepare(query);
         let mut top = TopK::new(k);
         let (mut rows, mut keys) = (Vec::new(), Vec::new());
@@ -122,7 +155,7 @@ impl GraphIndex {
             rows.extend(now.iter().map(|place| self.order[place.node() as usize]));
             keys.clear();
             keys.resize(rows.len(), 0.0);
-            scorer.gather(&self.vectors.data, &rows, &mut keys);
+            scorer.gather(&vectors.data, &rows, &mut keys);
             counters.distances += rows.len() as u64;
             let changes = rows.iter().zip(&keys).filter(|&(&row, &key)| top.push(Candidate { key, row })).count();
             if changes == 0 {
@@ -140,12 +173,39 @@ impl VectorIndex for GraphIndex {
     }
 
     fn rows(&self) -> usize {
-        self.vectors.rows()
+        self.originals.rows()
     }
 
     fn resident_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
         size_of::<Self>() + layers + self.codes.bytes() + size_of_val(&*self.order) + self.scratch.bytes()
+    }
+
+    fn has_originals(&self) -> bool {
+        self.originals.get().is_some()
+    }
+
+    fn shortlist(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<u32>>> {
+        check_query(query, self.originals.dimension())?;
+        budget.check()?;
+        let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
+        if params.exact {
+            return Ok(None);
+        }
+        if k == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let rows = self.walked(query, params.ef.max(k), allow, budget, counters, |found, _| {
+            found.iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
+        })?;
+        Ok((rows.len() >= k).then_some(rows))
     }
 
     fn search(
@@ -156,26 +216,22 @@ impl VectorIndex for GraphIndex {
         budget: &Budget,
         counters: &mut SearchCounters,
     ) -> Result<Vec<Candidate>> {
-        check_query(query, self.vectors.dimension)?;
+        check_query(query, self.originals.dimension())?;
         budget.check()?;
-        let allowed = allow.map_or(self.rows(), RowSet::count);
-        let k = params.k.min(allowed);
-        let scan = Scan { metric: &*self.metric, vectors: &self.vectors, budget };
+        let vectors = self.originals.get();
+        let vectors = vectors.ok_or_else(|| PortError::new(Fault::Unavailable, "index.search", KIND, "its originals have not come yet"))?;
+        let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
+        let scan = Scan { metric: &*self.metric, vectors, budget };
         if params.exact || k == 0 {
             return scan.nearest(query, k, allow, counters);
         }
-        // A set of all rows is no filter.
-        let allow = allow.filter(|allow| allow.count() < self.rows());
-        counters.graph_walks += 1;
-        let candidates = self.scratch.with(self.order.len(), |scratch| {
-            self.walk(query, params.ef.max(k).min(self.rows()), allow, budget, scratch, counters)?;
-            Ok::<_, PortError>(self.rerank(query, k, scratch.trail.pool.places(), counters))
-        })?;
+        let rerank = |found: &[Place], counters: &mut SearchCounters| self.rerank(vectors, query, k, found, counters);
+        let candidates = self.walked(query, params.ef.max(k), allow, budget, counters, rerank)?;
         if candidates.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(candidates) }
     }
 
     fn save(&self, segment_checksum: u32) -> Option<Bytes> {
-        let written = Sidecar { measure: self.measure, dimension: self.vectors.dimension, rows: self.rows(), segment_checksum };
-        Some(sidecar::Sidecar::encode(&written, &self.order, &self.layers))
+        let written = Sidecar { measure: self.measure, dimension: self.originals.dimension(), rows: self.rows(), segment_checksum };
+        Some(written.encode(&self.order, &self.layers, &self.codes))
     }
 }

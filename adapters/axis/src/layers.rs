@@ -36,6 +36,18 @@ impl Layer {
         Self { nodes, width, lists: AlignedRows::filled(nodes, AlignedRows::<u32>::stride_for(width), NONE) }
     }
 
+    /// A layer of lists that were written as they lie in memory, each as long as it may be; `None` where one holds what is no
+    /// node of the layer.
+    pub(crate) fn read(nodes: usize, width: usize, lists: &[u8]) -> Option<Self> {
+        let read = AlignedRows::read(lists, nodes, width, NONE, |node| u32::from_le_bytes(*node));
+        let layer = Self { nodes, width, lists: read };
+        let is_sound = |node: usize| {
+            let (list, rest) = layer.slots(node as u32).split_at(layer.list(node as u32).len());
+            list.iter().fold(true, |all, &n| all & ((n as usize) < nodes)) && rest.iter().all(|&n| n == NONE)
+        };
+        (0..nodes).all(is_sound).then_some(layer)
+    }
+
     /// Nodes on it.
     pub(crate) fn nodes(&self) -> usize {
         self.nodes
@@ -46,9 +58,14 @@ impl Layer {
         self.width
     }
 
+    /// The whole list of a node, [`NONE`] behind the last neighbour.
+    pub(crate) fn slots(&self, node: u32) -> &[u32] {
+        &self.lists.row(node as usize)[..self.width]
+    }
+
     /// The neighbours of a node.
     pub(crate) fn list(&self, node: u32) -> &[u32] {
-        let list = &self.lists.row(node as usize)[..self.width];
+        let list = self.slots(node);
         let len = list.iter().position(|&n| n == NONE).unwrap_or(self.width);
         &list[..len]
     }

@@ -1,15 +1,23 @@
 //! Owns the bytes of a graph's sidecar (docs/formats/index.adoc). Refuses to know searches, and to trust a byte it has not
 //! checked.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::thread;
+
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::builtin::Measure;
+use crate::codes::{Codes, Extent};
 use crate::graph::M_RANGE;
 use crate::layers::{LAYERS_MAX, Layer, NONE};
+use crate::sketch::Sketches;
 
 const MAGIC: [u8; 4] = *b"PXGR";
-const VERSION: u16 = 1;
+/// The version that is written.
+const VERSION: u16 = 2;
+/// The version that had no codes, which were made again from the rows.
+const VERSION_WITHOUT_CODES: u16 = 1;
 const HEADER_BYTES: usize = 28;
+const LAYER_HEADER_BYTES: usize = 6;
 const CRC_BYTES: usize = 4;
 
 /// What a sidecar says of the segment it was made for.
@@ -19,6 +27,17 @@ pub(crate) struct Sidecar {
     pub(crate) dimension: usize,
     pub(crate) rows: usize,
     pub(crate) segment_checksum: u32,
+}
+
+/// A graph that was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// The row of each node.
+    pub(crate) order: Vec<u32>,
+    /// Lowest first.
+    pub(crate) layers: Vec<Layer>,
+    /// What walks compare; none in version 1.
+    pub(crate) codes: Option<Codes>,
 }
 
 /// Why bytes are not the sidecar that was asked for.
@@ -40,12 +59,23 @@ pub(crate) enum Damage {
     Shape,
     #[error("a neighbour does not stand on the layer")]
     Neighbour,
+    #[error("its codes hold numbers that no row gives")]
+    Codes,
+}
+
+/// What a header says beside what it must say.
+struct Header {
+    version: u16,
+    layers: usize,
+    cosines: usize,
 }
 
 impl Sidecar {
     /// Writes a graph.
-    pub(crate) fn encode(&self, order: &[u32], layers: &[Layer]) -> Bytes {
-        let mut out = BytesMut::new();
+    pub(crate) fn encode(&self, order: &[u32], layers: &[Layer], codes: &Codes) -> Bytes {
+        let lists: usize = layers.iter().map(|layer| LAYER_HEADER_BYTES + 4 * layer.nodes() * layer.width()).sum();
+        let extent = codes.extent();
+        let mut out = Vec::with_capacity(HEADER_BYTES + extent.bytes().unwrap_or_default() + 4 * order.len() + lists + CRC_BYTES);
         out.put_slice(&MAGIC);
         out.put_u16_le(VERSION);
         out.put_u8(metric_code(self.measure));
@@ -53,40 +83,51 @@ impl Sidecar {
         out.put_u32_le(self.segment_checksum);
         out.put_u32_le(self.dimension as u32);
         out.put_u32_le(self.rows as u32);
-        out.put_u32_le(0);
+        out.put_u32_le(extent.cosines as u32);
         out.put_u32_le(crc32c::crc32c(&out));
         debug_assert_eq!(out.len(), HEADER_BYTES);
         order.iter().for_each(|&row| out.put_u32_le(row));
+        codes.put(&mut out);
         for layer in layers {
             out.put_u32_le(layer.nodes() as u32);
             out.put_u16_le(layer.width() as u16);
-            for node in 0..layer.nodes() as u32 {
-                let list = layer.list(node);
-                out.put_u16_le(list.len() as u16);
-                list.iter().for_each(|&neighbour| out.put_u32_le(neighbour));
-            }
+            (0..layer.nodes() as u32).for_each(|node| layer.slots(node).iter().for_each(|&neighbour| out.put_u32_le(neighbour)));
         }
         out.put_u32_le(crc32c::crc32c(&out));
-        out.freeze()
+        out.into()
     }
 
-    /// Reads a graph: the row of each node, and the layers, lowest first.
+    /// Reads a graph.
     ///
     /// Memory is in proportion to the rows that the caller has, whatever the bytes say.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<(Vec<u32>, Vec<Layer>), Damage> {
-        let layers = self.check_envelope(bytes)?;
-        let mut body = &bytes[HEADER_BYTES..bytes.len() - CRC_BYTES];
-        let order = self.order(&mut body)?;
-        let mut read: Vec<Layer> = Vec::with_capacity(layers);
-        for _ in 0..layers {
-            let layer = self.layer(read.last(), &mut body)?;
-            read.push(layer);
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Read, Damage> {
+        let header = self.check_envelope(bytes)?;
+        let body = &bytes[HEADER_BYTES..bytes.len() - CRC_BYTES];
+        let (order, body) = body.split_at_checked(4 * self.rows).ok_or(Damage::Short)?;
+        if header.version == VERSION_WITHOUT_CODES {
+            let layers = self.layers(header.layers, body, Self::lists_by_length)?;
+            return Ok(Read { order: self.order(order)?, layers, codes: None });
         }
-        if body.is_empty() { Ok((order, read)) } else { Err(Damage::Long) }
+        let extent = Extent { measure: self.measure, dimension: self.dimension, rows: self.rows, cosines: header.cosines };
+        let (codes, body) = extent.bytes().and_then(|bytes| body.split_at_checked(bytes)).ok_or(Damage::Short)?;
+        // Codes are most of the file; the rest is read and checked meanwhile.
+        let (take, rest) = (|| Codes::take(extent, codes), || Ok((self.order(order)?, self.layers(header.layers, body, Self::lists)?)));
+        let (codes, rest) = thread::scope(|scope| {
+            match thread::Builder::new().name("axis-load".to_owned()).spawn_scoped(scope, take) {
+                Ok(taking) => {
+                    let rest = rest();
+                    (taking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
+                }
+                // A thread that the system does not give is done without.
+                Err(_) => (take(), rest()),
+            }
+        });
+        let (order, layers) = rest?;
+        Ok(Read { order, layers, codes: Some(codes?) })
     }
 
-    /// Checks all that can be without reading lists, and gives the number of layers.
-    fn check_envelope(&self, bytes: &[u8]) -> Result<usize, Damage> {
+    /// Checks all that can be without reading lists.
+    fn check_envelope(&self, bytes: &[u8]) -> Result<Header, Damage> {
         if bytes.len() < HEADER_BYTES + CRC_BYTES {
             return Err(Damage::Short);
         }
@@ -98,53 +139,74 @@ impl Sidecar {
         if crc32c::crc32c(&header[..HEADER_BYTES - CRC_BYTES]) != (&header[HEADER_BYTES - CRC_BYTES..]).get_u32_le() {
             return Err(Damage::Checksum);
         }
-        if header.copy_to_bytes(MAGIC.len()) != MAGIC[..] || header.get_u16_le() != VERSION {
+        if header.copy_to_bytes(MAGIC.len()) != MAGIC[..] {
             return Err(Damage::Format);
         }
+        let version = header.get_u16_le();
         let metric = header.get_u8();
         let layers = usize::from(header.get_u8());
         let segment_checksum = header.get_u32_le();
         let dimension = header.get_u32_le() as usize;
         let rows = header.get_u32_le() as usize;
+        let cosines = header.get_u32_le() as usize;
+        let table = if Sketches::words_for(self.dimension) == 0 { 0 } else { self.dimension + 1 };
+        match version {
+            VERSION if cosines == 0 || cosines == table => {}
+            VERSION_WITHOUT_CODES if cosines == 0 => {}
+            _ => return Err(Damage::Format),
+        }
         let is_ours = metric == metric_code(self.measure) && dimension == self.dimension && rows == self.rows;
         if !is_ours || segment_checksum != self.segment_checksum {
             return Err(Damage::Foreign);
         }
-        if header.get_u32_le() != 0 {
-            return Err(Damage::Format);
-        }
-        if (1..=LAYERS_MAX).contains(&layers) { Ok(layers) } else { Err(Damage::Shape) }
+        if (1..=LAYERS_MAX).contains(&layers) { Ok(Header { version, layers, cosines }) } else { Err(Damage::Shape) }
     }
 
-    fn order(&self, body: &mut &[u8]) -> Result<Vec<u32>, Damage> {
-        if body.len() / size_of::<u32>() < self.rows {
-            return Err(Damage::Short);
-        }
+    fn order(&self, bytes: &[u8]) -> Result<Vec<u32>, Damage> {
+        let order: Vec<u32> = bytes.as_chunks().0.iter().map(|row| u32::from_le_bytes(*row)).collect();
         let mut seen = vec![false; self.rows];
-        let mut order = Vec::with_capacity(self.rows);
-        for _ in 0..self.rows {
-            let row = body.get_u32_le();
+        for &row in &order {
             match seen.get_mut(row as usize) {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err(Damage::Order),
             }
-            order.push(row);
         }
         Ok(order)
     }
 
-    /// Reads the layer above `below`.
-    fn layer(&self, below: Option<&Layer>, body: &mut &[u8]) -> Result<Layer, Damage> {
-        let nodes = body.try_get_u32_le().map_err(|_| Damage::Short)? as usize;
-        let width = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
-        // Halving keeps what all layers take together below twice the lowest.
-        let fits = match below {
-            None => nodes == self.rows && width <= 2 * M_RANGE.end(),
-            Some(below) => nodes > 0 && nodes <= below.nodes() / 2 && width <= *M_RANGE.end(),
-        };
-        if !fits || width == 0 {
-            return Err(Damage::Shape);
+    /// Reads so many layers, lowest first, of which `lists` reads the lists: nodes, width, and the bytes from there on.
+    fn layers(
+        &self,
+        count: usize,
+        mut body: &[u8],
+        lists: impl Fn(usize, usize, &mut &[u8]) -> Result<Layer, Damage>,
+    ) -> Result<Vec<Layer>, Damage> {
+        let mut read: Vec<Layer> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let nodes = body.try_get_u32_le().map_err(|_| Damage::Short)? as usize;
+            let width = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
+            // Halving keeps what all layers take together below twice the lowest.
+            let fits = match read.last() {
+                None => nodes == self.rows && width <= 2 * M_RANGE.end(),
+                Some(below) => nodes > 0 && nodes <= below.nodes() / 2 && width <= *M_RANGE.end(),
+            };
+            if !fits || width == 0 {
+                return Err(Damage::Shape);
+            }
+            read.push(lists(nodes, width, &mut body)?);
         }
+        if body.is_empty() { Ok(read) } else { Err(Damage::Long) }
+    }
+
+    /// Lists as they lie in memory.
+    fn lists(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
+        let (lists, later) = body.split_at_checked(4 * nodes * width).ok_or(Damage::Short)?;
+        *body = later;
+        Layer::read(nodes, width, lists).ok_or(Damage::Neighbour)
+    }
+
+    /// Lists of version 1, each after its length.
+    fn lists_by_length(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
         let mut layer = Layer::empty(nodes, width);
         for node in 0..nodes as u32 {
             let len = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);

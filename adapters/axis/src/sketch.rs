@@ -7,6 +7,7 @@
 use proximadb_kernels::active;
 
 use crate::aligned::AlignedRows;
+use crate::sidecar::Damage;
 
 /// Components below which signs say too little.
 const DIMENSION_MIN: usize = 64;
@@ -40,8 +41,41 @@ pub(crate) struct Sketches {
 
 impl Sketches {
     pub(crate) fn new(dimension: usize, rows: usize) -> Self {
-        let (words, rows) = if dimension < DIMENSION_MIN { (0, 0) } else { (dimension.div_ceil(64), rows) };
+        let words = Self::words_for(dimension);
+        let rows = if words == 0 { 0 } else { rows };
         Self { dimension, words, signs: AlignedRows::filled(rows, AlignedRows::<u64>::stride_for(words), 0), cosines: Vec::new() }
+    }
+
+    /// Words of a sketch of so many components; none below those that say something.
+    pub(crate) fn words_for(dimension: usize) -> usize {
+        if dimension < DIMENSION_MIN { 0 } else { dimension.div_ceil(64) }
+    }
+
+    /// Sketches that were written: `cosines`, which are none or one more than components, and the words of `signs` row after row.
+    ///
+    /// # Errors
+    /// [`Damage`] for a table of another length, and for a sign that no component has.
+    pub(crate) fn take(dimension: usize, rows: usize, cosines: Vec<f32>, signs: &[u8]) -> Result<Self, Damage> {
+        let words = if cosines.is_empty() { 0 } else { Self::words_for(dimension) };
+        if words == 0 {
+            let none = Self { dimension, words, signs: AlignedRows::filled(0, 0, 0), cosines: Vec::new() };
+            return if cosines.is_empty() && signs.is_empty() { Ok(none) } else { Err(Damage::Codes) };
+        }
+        if cosines.len() != dimension + 1 || signs.len() != rows * words * size_of::<u64>() {
+            return Err(Damage::Codes);
+        }
+        let signs = AlignedRows::read(signs, rows, words, 0, |word| u64::from_le_bytes(*word));
+        // More signs that differ than there are components would lie beyond the table.
+        let beyond = dimension % 64;
+        if beyond > 0 && (0..rows).any(|row| signs.row(row)[words - 1] >> beyond != 0) {
+            return Err(Damage::Codes);
+        }
+        Ok(Self { dimension, words, signs, cosines })
+    }
+
+    /// The cosine that so many different signs may stand for at most; empty where sketches are of no use.
+    pub(crate) fn cosines(&self) -> &[f32] {
+        &self.cosines
     }
 
     /// Words of a sketch.

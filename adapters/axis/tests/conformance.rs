@@ -42,6 +42,7 @@ properties!(
     factory_g1_a_loaded_index_answers_as_the_saved_one,
     factory_g2_any_bytes_end_in_an_index_or_corrupt,
     factory_g3_another_segments_sidecar_is_refused,
+    factory_g4_an_index_answers_before_its_originals_come,
     factory_spec_the_same_seed_gives_the_same_index,
     g1_candidates_are_ordered_distinct_few_and_allowed,
     g2_keys_are_the_metrics_of_the_originals,

@@ -1,4 +1,4 @@
-//! The sidecar's bytes: what was written by version 1 stays readable, and damage beyond the checksums is found.
+//! The sidecar's bytes: what was written by any version stays readable, and damage beyond the checksums is found.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proximadb_axis::{BuiltinMetric, GraphFactory};
 use proximadb_model::MetricKind;
 use proximadb_ports::conformance::index::endless;
-use proximadb_ports::{Fault, IndexFactory, IndexSpec, Metric, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
+use proximadb_ports::{Fault, IndexFactory, IndexSpec, Metric, Originals, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
 
 const CHECKSUM: u32 = 0x5eed_c0de;
 const ROWS: [[f32; 3]; 7] =
@@ -15,7 +15,11 @@ const ROWS: [[f32; 3]; 7] =
 /// Offsets of the format's table, for these rows.
 const HEADER_CRC: usize = 24;
 const ORDER: usize = 28;
-const LAYER: usize = ORDER + 4 * ROWS.len();
+const CODES: usize = ORDER + 4 * ROWS.len();
+const MEAN: usize = CODES + 12;
+const FACTORS: usize = MEAN + 4 * 3;
+const LAYER: usize = FACTORS + (12 + 3) * ROWS.len();
+const LISTS: usize = LAYER + 6;
 
 fn spec(kind: MetricKind) -> IndexSpec {
     let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(kind).expect("a built-in metric"));
@@ -26,12 +30,12 @@ fn vectors() -> Vectors {
     Vectors { dimension: 3, data: Arc::new(ROWS.concat()) }
 }
 
-fn fixture() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "tests", "testdata", "index", "graph_v1.bin"].iter().collect()
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "..", "tests", "testdata", "index", name].iter().collect()
 }
 
 fn load(bytes: Vec<u8>) -> Result<Arc<dyn VectorIndex>> {
-    GraphFactory.load(&spec(MetricKind::Euclidean), vectors(), CHECKSUM, Bytes::from(bytes))
+    GraphFactory.load(&spec(MetricKind::Euclidean), vectors().into(), CHECKSUM, Bytes::from(bytes))
 }
 
 fn built() -> Vec<u8> {
@@ -48,13 +52,10 @@ fn seal(bytes: &mut [u8]) {
     bytes[end..].copy_from_slice(&all.to_le_bytes());
 }
 
-#[test]
-fn version_1_can_be_read() {
-    if std::env::var("UPDATE_GOLDEN").is_ok() {
-        std::fs::write(fixture(), built()).expect("the fixture can be written");
-    }
-    let bytes = std::fs::read(fixture()).expect("the fixture is there");
-    let index = load(bytes).expect("version 1 is read");
+/// Each row is the nearest to itself in an index that was loaded from a fixture.
+fn check_fixture(name: &str) {
+    let bytes = std::fs::read(fixture(name)).expect("the fixture is there");
+    let index = load(bytes).expect("every version is read");
     let params = SearchParams { k: 1, ef: 8, exact: false };
     for (row, vector) in ROWS.iter().enumerate() {
         let found = index.search(vector, &params, None, &endless(), &mut SearchCounters::default()).expect("an answer");
@@ -63,21 +64,84 @@ fn version_1_can_be_read() {
 }
 
 #[test]
+fn version_1_can_be_read() {
+    check_fixture("graph_v1.bin");
+    let bytes = Bytes::from(std::fs::read(fixture("graph_v1.bin")).expect("the fixture is there"));
+    let early = GraphFactory.load(&spec(MetricKind::Euclidean), Originals::awaited(3, ROWS.len()), CHECKSUM, bytes);
+    assert_eq!(early.map(|index| index.rows()).map_err(|error| error.fault), Err(Fault::Unavailable), "it holds no codes");
+}
+
+#[test]
+fn version_2_can_be_read_and_is_written() {
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(fixture("graph_v2.bin"), built()).expect("the fixture can be written");
+    }
+    check_fixture("graph_v2.bin");
+    assert_eq!(built(), std::fs::read(fixture("graph_v2.bin")).expect("the fixture is there"));
+}
+
+#[test]
+fn sketches_and_lifts_come_back() {
+    let noise = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+    // The first dimension fills the words of a sketch, the second leaves bits over.
+    for (kind, dimension) in [(MetricKind::Cosine, 128), (MetricKind::DotProduct, 100)] {
+        let rows = 2_100;
+        let data: Vec<f32> = (0..(rows * dimension) as u64)
+            .map(|at| noise(at) + 4.0 * noise(at / dimension as u64 % 40 * 1_000 + at % dimension as u64))
+            .collect();
+        let vectors = Vectors { dimension, data: Arc::new(data) };
+        let built = GraphFactory.build(&spec(kind.clone()), vectors.clone(), &endless()).expect("a graph");
+        let saved = built.save(CHECKSUM).expect("a sidecar");
+        assert_eq!(
+            u32::from_le_bytes([saved[20], saved[21], saved[22], saved[23]]),
+            dimension as u32 + 1,
+            "sketches tell these rows apart"
+        );
+        let loaded = GraphFactory.load(&spec(kind.clone()), vectors.clone().into(), CHECKSUM, saved.clone()).expect("the graph again");
+        for query in vectors.data.chunks(dimension).step_by(100) {
+            let ask = |index: &dyn VectorIndex| {
+                let (params, mut counters) = (SearchParams { k: 10, ef: 40, exact: false }, SearchCounters::default());
+                (index.search(query, &params, None, &endless(), &mut counters).expect("an answer"), counters)
+            };
+            assert_eq!(ask(&*loaded), ask(&*built), "the same answer by the same steps");
+        }
+        // The last word of the last sketch stands right before the layers.
+        let lift = if dimension == 100 { 4 } else { 0 };
+        let codes = 12 + 4 * dimension + 4 * (dimension + 1) + rows * (12 + lift + dimension + 16);
+        let mut wounded = saved.to_vec();
+        wounded[ORDER + 4 * rows + codes - 1] ^= 0x80;
+        seal(&mut wounded);
+        let outcome = GraphFactory.load(&spec(kind), vectors.into(), CHECKSUM, wounded.into()).map(|index| index.rows());
+        let expected = if dimension == 100 { Err(Fault::Corrupt) } else { Ok(rows) };
+        assert_eq!(outcome.map_err(|error| error.fault), expected, "a sign of a component that is not there");
+    }
+}
+
+#[test]
 fn well_sealed_lies_are_found() {
     // Each writes a value that cannot be at an offset of the table.
-    let lies: [(&str, usize, &[u8]); 12] = [
+    let lies: [(&str, usize, &[u8]); 21] = [
         ("magic", 0, b"P"),
         ("magic", 0, b"QXGR"),
-        ("version", 4, &[2, 0]),
+        ("version", 4, &[0, 0]),
+        ("version", 4, &[1, 0]),
+        ("version", 4, &[3, 0]),
         ("metric", 6, &[1]),
         ("layers", 7, &[0]),
         ("layers", 7, &[33]),
         ("dimension", 12, &[4]),
         ("rows", 16, &[0xff, 0xff, 0xff, 0xff]),
+        ("sketches of few components", 20, &[4]),
+        ("more in the table than components", 20, &[0xff, 0xff, 0xff, 0xff]),
+        ("nothing as the scale of all rows", CODES, &[0; 8]),
+        ("a scale that is no number", CODES, &[0xff; 8]),
+        ("a radius that is no number", CODES + 8, &[0xff; 4]),
+        ("a mean that is no number", MEAN, &[0xff; 4]),
+        ("a norm beyond all numbers", FACTORS + 4, &[0, 0, 0x80, 0x7f]),
         ("a row that is not there", ORDER, &[7, 0, 0, 0]),
         ("nodes", LAYER, &[0xff, 0xff, 0xff, 0x7f]),
         ("width", LAYER + 4, &[0xff, 0xff]),
-        ("a list longer than the width", LAYER + 6, &[0xff, 0]),
+        ("a neighbour behind the end of a list", LISTS, &[0xff; 4]),
     ];
     for (what, at, lie) in lies {
         let mut bytes = built();
@@ -92,7 +156,7 @@ fn well_sealed_lies_are_found() {
 #[test]
 fn a_neighbour_beyond_the_layer_and_a_row_twice_are_found() {
     let mut neighbour = built();
-    neighbour[LAYER + 8..LAYER + 12].copy_from_slice(&7u32.to_le_bytes());
+    neighbour[LISTS..LISTS + 4].copy_from_slice(&7u32.to_le_bytes());
     let mut twice = built();
     twice.copy_within(ORDER..ORDER + 4, ORDER + 4);
     for mut bytes in [neighbour, twice] {

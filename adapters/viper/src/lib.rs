@@ -13,6 +13,7 @@ mod footer;
 mod layout;
 mod lookup;
 mod options;
+mod originals;
 mod pages;
 mod plain;
 mod reader;

@@ -13,7 +13,7 @@ use crate::file::VerifiedFile;
 use crate::footer::Footer;
 use crate::layout::{EXPIRES, ID, Layout, METADATA, SEQUENCE, VECTOR};
 use crate::pages::{Pages, Wanted};
-use crate::{lookup, select};
+use crate::{lookup, originals, select};
 
 /// Rows of one block of a scan.
 const BLOCK_ROWS_MAX: usize = 2_048;
@@ -58,6 +58,10 @@ impl SegmentReader for ViperReader {
 
     async fn scan(&self, projection: Projection) -> Result<Box<dyn RowStream>> {
         Ok(Box::new(self.blocks(projection, Wanted::Every)?))
+    }
+
+    async fn vectors(&self) -> Result<Vec<f32>> {
+        originals::read(self).await
     }
 
     async fn fetch(&self, rows: &[u32], projection: Projection) -> Result<Rows> {

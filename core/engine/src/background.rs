@@ -124,7 +124,14 @@ impl Workshop {
     ///
     /// # Errors
     /// Those of both sites.
-    pub(crate) async fn copy_to(&self, target: &Self, manifest: &Manifest, metric: &Arc<dyn Metric>, copied: &AtomicU64, known: &mut Copied) -> Result<()> {
+    pub(crate) async fn copy_to(
+        &self,
+        target: &Self,
+        manifest: &Manifest,
+        metric: &Arc<dyn Metric>,
+        copied: &AtomicU64,
+        known: &mut Copied,
+    ) -> Result<()> {
         for entry in &manifest.segments {
             for (key, bytes, checksum) in self.files.keys(entry) {
                 let there = match target.files.filesystem.size(&key).await {

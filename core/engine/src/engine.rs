@@ -26,6 +26,8 @@ mod discovery;
 mod log_keeper;
 mod loss;
 mod moves;
+mod originals;
+mod scrubber;
 mod site_keeper;
 mod status;
 mod write;
@@ -68,6 +70,10 @@ impl Engine {
         });
         engine.start_sites(&stopped).await;
         engine.resume_drains();
+        for site in &engine.sites {
+            let scrubber = scrubber::scrub_site(Arc::downgrade(&engine), Arc::clone(site), stopped.clone());
+            engine.env.executor.spawn("scrubber", Box::pin(scrubber));
+        }
         engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }

@@ -13,6 +13,7 @@ mod parts;
 mod placement;
 mod read;
 mod recover;
+mod repair;
 mod resolve;
 mod search;
 mod segment_build;

@@ -4,23 +4,29 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, Operation, RememberedWrite, Sequence, ShardId, SiteId, WriteBatch};
-use proximadb_ports::{Fault, PortError, Result};
+use futures_util::future::join_all;
+use proximadb_model::{
+    Epoch, FileId, Manifest, ManifestNumber, Memtable, Operation, RememberedWrite, SegmentEntry, Sequence, ShardId, SiteId, WriteBatch,
+};
+use proximadb_ports::{Fault, Loss, Metric, PortError, Result};
 use tokio::sync::mpsc;
 
 use crate::background::Workshop;
 use crate::env::Env;
 use crate::layout;
 use crate::parts::SiteAccess;
-use crate::segment_build;
 use crate::shard::{HandedOver, Shard};
-use crate::shard_files::ShardFiles;
+use crate::shard_files::{Put, ShardFiles};
 use crate::site::{SiteRef, chain};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{SegmentView, Snapshot};
 use crate::writer::{Inbox, Writer, remember};
+use crate::{repair, segment_build};
 
 /// Orders that wait for one shard.
 const ORDERS_MAX: usize = 64;
+
+/// Segments of a shard that are opened at a time.
+const SEGMENTS_OPENED_MAX: usize = 4;
 
 /// A shard that was found on a site.
 pub(crate) struct FoundShard {
@@ -77,6 +83,11 @@ pub(crate) async fn scan_site(env: &Env, site: &SiteRef, access: Arc<SiteAccess>
             }
         }
     }
+    site.set_draining(match access.filesystem.size(layout::DRAINING).await {
+        Ok(_) => true,
+        Err(e) if e.fault == Fault::NotFound => false,
+        Err(e) => return Err(e),
+    });
     for object in access.filesystem.list(layout::CARDS).await? {
         let card = async {
             let bytes = access.filesystem.get(&object.key).await?;
@@ -134,46 +145,141 @@ pub(crate) fn newest_copies(found: Vec<FoundShard>) -> (BTreeMap<ShardId, FoundS
     (newest, older)
 }
 
-/// Opens a shard: its segments, then what the log holds beyond them.
+/// Opens a shard: its segments, then what the log holds beyond them. Damaged files are put anew from their second copies first,
+/// where there are any.
 ///
 /// # Errors
-/// `Corrupt` when a segment or the log is damaged; those of the store and the log.
+/// `Corrupt` when a segment or the log is damaged for good; those of the store and the log.
 pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<Shard>> {
-    let FoundShard { site, access, manifest } = found;
-    if manifest.site != access.id {
-        return Err(PortError::new(Fault::Corrupt, "shard.open", manifest.shard, "its manifest was written on another site"));
+    let opened = Opening::of(env, found)?;
+    let mut segments = Vec::with_capacity(opened.manifest.segments.len());
+    for entries in opened.manifest.segments.chunks(SEGMENTS_OPENED_MAX) {
+        for segment in join_all(entries.iter().map(|entry| opened.segment(entry))).await {
+            segments.push(segment?);
+        }
     }
-    let files = ShardFiles::new(manifest.shard, &access);
-    let spec = &manifest.collection.spec;
-    let metric = env.metrics.metric(&spec.metric, spec.dimension.get())?;
-    let (trash, discarded) = mpsc::unbounded_channel();
-    let mut segments = Vec::with_capacity(manifest.segments.len());
-    for entry in &manifest.segments {
-        segments.push(segment_build::open(env, &files, &manifest, entry, &metric, &trash).await?);
+    opened.start(segments).await
+}
+
+/// Opens a shard without the segments that are damaged for good, and without what damage has taken of its log. Its next manifest
+/// no longer names what was lost.
+///
+/// # Errors
+/// Those of the store and the log.
+pub(crate) async fn open_without_lost(env: &Arc<Env>, found: FoundShard) -> Result<(Arc<Shard>, Vec<Loss>)> {
+    let mut opened = Opening::of(env, found)?;
+    let shard = opened.manifest.shard.index;
+    let mut losses = Vec::new();
+    let (mut segments, mut left) = (Vec::new(), Vec::new());
+    for entry in &opened.manifest.segments {
+        match opened.segment(entry).await {
+            Ok(segment) => {
+                segments.push(segment);
+                left.push(entry.clone());
+            }
+            Err(e) if repair::is_damage(&e) => {
+                let rows = u64::from(entry.meta.rows - entry.dead.as_ref().map_or(0, |(_, dead)| *dead));
+                losses.push(Loss { shard, what: format!("segment {}", entry.meta.id), rows });
+            }
+            Err(e) => return Err(e),
+        }
     }
-    let rows: usize = segments.iter().map(|s| s.rows()).sum();
-    let mut snapshot = Snapshot {
-        metric,
-        active: Memtable::new(spec.dimension.get()),
-        frozen: None,
-        segments,
-        remembered: Arc::new(manifest.remembered.clone()),
-        manifest: Arc::new(manifest),
-    };
-    let replayed = replay(&mut snapshot, &access).await?;
-    // What was truncated is known to the log only while it runs.
-    access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
-    if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
-        tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
+    let log = &opened.access.wal;
+    match log.replay(opened.manifest.shard, opened.manifest.flushed_through).await {
+        Ok(_) => {}
+        Err(e) if e.fault == Fault::Corrupt => {
+            log.accept_damage(opened.manifest.shard).await?;
+            losses.push(Loss { shard, what: format!("log: {}", e.message), rows: 0 });
+        }
+        Err(e) => return Err(e),
     }
-    site.note_recovered(|recovered| {
-        recovered.shards += 1;
-        recovered.segments += snapshot.segments.len() as u32;
-        recovered.rows += rows as u64;
-        recovered.replayed += replayed;
-    });
-    let shop = Workshop { env: Arc::clone(env), files, trash };
-    Ok(start(shop, site, access, snapshot, discarded))
+    if left.len() < opened.manifest.segments.len() {
+        let mut next = Manifest::clone(&opened.manifest);
+        next.number = next.number.plus(1);
+        next.epoch = Epoch(next.epoch.0 + 1);
+        next.segments = left;
+        next.put_id = env.entropy.uid();
+        next.written = env.clock.now();
+        if opened.files.put_manifest(&next).await? != Put::Done {
+            return Err(PortError::new(Fault::Fenced, "shard.open", next.shard, "another writer has taken over this shard"));
+        }
+        opened.manifest = next;
+    }
+    Ok((opened.start(segments).await?, losses))
+}
+
+/// A shard that is being opened.
+struct Opening {
+    env: Arc<Env>,
+    site: SiteRef,
+    access: Arc<SiteAccess>,
+    manifest: Manifest,
+    files: ShardFiles,
+    metric: Arc<dyn Metric>,
+    trash: mpsc::UnboundedSender<FileId>,
+    discarded: mpsc::UnboundedReceiver<FileId>,
+}
+
+impl Opening {
+    fn of(env: &Arc<Env>, found: FoundShard) -> Result<Self> {
+        let FoundShard { site, access, manifest } = found;
+        if manifest.site != access.id {
+            return Err(PortError::new(Fault::Corrupt, "shard.open", manifest.shard, "its manifest was written on another site"));
+        }
+        let files = ShardFiles::new(manifest.shard, &access);
+        let spec = &manifest.collection.spec;
+        let metric = env.metrics.metric(&spec.metric, spec.dimension.get())?;
+        let (trash, discarded) = mpsc::unbounded_channel();
+        Ok(Self { env: Arc::clone(env), site, access, manifest, files, metric, trash, discarded })
+    }
+
+    async fn segment(&self, entry: &SegmentEntry) -> Result<SegmentView> {
+        let open = || segment_build::open(&self.env, &self.files, &self.manifest, entry, &self.metric, &self.trash);
+        let damaged = match open().await {
+            Err(e) if repair::is_damage(&e) => e,
+            opened => return opened,
+        };
+        let damage = |e: PortError| match e.fault {
+            Fault::NotFound => PortError::new(Fault::Corrupt, "segment.open", entry.meta.id, "its file is gone").with_source(e),
+            _ => e,
+        };
+        let Some(mirror) = &self.access.mirror else { return Err(damage(damaged)) };
+        match repair::segment(&self.env, &self.files, &**mirror, entry).await {
+            Ok(repaired) if repaired > 0 => open().await,
+            Ok(_) => Err(damage(damaged)),
+            Err(e) => {
+                tracing::warn!(segment = %entry.meta.id, error = chain(&e), "cannot be repaired");
+                Err(damage(damaged))
+            }
+        }
+    }
+
+    async fn start(self, segments: Vec<SegmentView>) -> Result<Arc<Shard>> {
+        let Self { env, site, access, manifest, files, metric, trash, discarded } = self;
+        let rows: usize = segments.iter().map(|s| s.rows()).sum();
+        let mut snapshot = Snapshot {
+            metric,
+            active: Memtable::new(manifest.collection.spec.dimension.get()),
+            frozen: None,
+            segments,
+            remembered: Arc::new(manifest.remembered.clone()),
+            manifest: Arc::new(manifest),
+        };
+        let replayed = replay(&mut snapshot, &access).await?;
+        // What was truncated is known to the log only while it runs.
+        access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
+        if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
+            tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
+        }
+        site.note_recovered(|recovered| {
+            recovered.shards += 1;
+            recovered.segments += snapshot.segments.len() as u32;
+            recovered.rows += rows as u64;
+            recovered.replayed += replayed;
+        });
+        let shop = Workshop { env, files, trash };
+        Ok(start(shop, site, access, snapshot, discarded))
+    }
 }
 
 async fn replay(snapshot: &mut Snapshot, access: &SiteAccess) -> Result<u64> {

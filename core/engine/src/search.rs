@@ -13,8 +13,10 @@ use proximadb_ports::{
 };
 
 use crate::env::{CancelOnDrop, Env};
-use crate::read;
-use crate::snapshot::{Place, Snapshot};
+use crate::snapshot::{Place, SegmentView, Snapshot};
+use crate::{read, segment_build};
+
+mod late;
 
 /// Checks a request against the limits, which every transport shares, and against the collection.
 ///
@@ -57,8 +59,9 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
     }
     let mut responses = Vec::new();
     for part in futures_util::future::join_all(running).await {
-        for found in part? {
-            responses.push(found.into_response(env, &shards, started).await?);
+        for mut searched in part? {
+            searched.finish_late(env, &shards).await?;
+            responses.push(searched.into_answer(&shards).into_response(env, &shards, started).await?);
         }
     }
     Ok(responses)
@@ -88,6 +91,10 @@ async fn prepare(env: &Env, shards: &[Arc<Snapshot>], request: SearchRequest, no
         for view in &shard.segments {
             let (rows, examined) = read::allowed(view, request.filter.as_ref(), now).await?;
             rows_filtered += examined;
+            // Comparing every row takes the originals; a graph can do without them for a while.
+            if !view.index.has_originals() && params_of(&request, shard, view, rows.as_ref()).1.is_some_and(|params| params.exact) {
+                segment_build::bring_originals(&view.segment).await?;
+            }
             segments.push(rows);
         }
         allowed.push(segments);
@@ -129,6 +136,15 @@ impl Found {
     }
 }
 
+/// A search that is done but for the segments whose originals have not come.
+struct Searched {
+    job: Job,
+    metric: Arc<dyn Metric>,
+    top: TopK<Found>,
+    stats: SearchStats,
+    late: Vec<late::Late>,
+}
+
 struct Answer {
     request: SearchRequest,
     found: Vec<Found>,
@@ -136,31 +152,49 @@ struct Answer {
     stats: SearchStats,
 }
 
+/// The nearest that a search needs of each source.
+fn window_of(request: &SearchRequest) -> usize {
+    request.k + request.offset + usize::from(matches!(request.query, Query::Record(_)))
+}
+
+/// How a segment is to be searched, and with what; none where no row is allowed.
+fn params_of(
+    request: &SearchRequest,
+    snapshot: &Snapshot,
+    view: &SegmentView,
+    allow: Option<&RowSet>,
+) -> (plan::SegmentPlan, Option<SearchParams>) {
+    let index = &snapshot.manifest.collection.spec.index;
+    let window = window_of(request);
+    let ef = request.ef.unwrap_or(index.ef_search as usize);
+    let allowed = allow.map_or(view.rows(), RowSet::count);
+    let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() && index.kind != IndexKind::Flat };
+    let plan = plan::plan_segment(facts, window, ef, request.exact);
+    let params = match plan.strategy {
+        plan::SearchStrategy::Nothing => None,
+        plan::SearchStrategy::Exact => Some(SearchParams { k: window, ef: window, exact: true }),
+        plan::SearchStrategy::Approximate { ef } => Some(SearchParams { k: window, ef, exact: false }),
+    };
+    (plan, params)
+}
+
 impl Job {
-    fn run(self, shards: &[Arc<Snapshot>], now: Timestamp) -> Result<Answer> {
+    fn run(self, shards: &[Arc<Snapshot>], now: Timestamp) -> Result<Searched> {
         let metric = shards.first().map(|s| Arc::clone(&s.metric));
         let metric =
             metric.ok_or_else(|| PortError::new(Fault::Unavailable, "search", "the collection", "has no shard that can be reached"))?;
-        let window = self.request.k + self.request.offset + usize::from(self.exclude.is_some());
-        let mut top = TopK::new(window);
+        let mut top = TopK::new(window_of(&self.request));
         let mut stats = SearchStats { rows_filtered: self.rows_filtered, ..SearchStats::default() };
+        let mut late = Vec::new();
         for (shard, snapshot) in shards.iter().enumerate() {
             self.search_memtables(shard, snapshot, &metric, now, &mut top, &mut stats)?;
-            self.search_segments(shard, snapshot, window, &mut top, &mut stats)?;
+            self.search_segments(shard, snapshot, &mut top, &mut stats, &mut late)?;
         }
-        let mut found = top.into_sorted();
-        if let Some(exclude) = &self.exclude {
-            found.retain(|f| id_at(shards, *f) != Some(exclude.as_str()));
-        }
-        if let Some(threshold) = self.request.score_threshold {
-            let kind = metric.descriptor().score_kind;
-            found.retain(|f| match kind {
-                ScoreKind::Similarity => metric.score(f.candidate.key) >= threshold,
-                ScoreKind::Distance => metric.score(f.candidate.key) <= threshold,
-            });
-        }
-        let found = found.into_iter().skip(self.request.offset).take(self.request.k).collect();
-        Ok(Answer { request: self.request, found, metric, stats })
+        Ok(Searched { job: self, metric, top, stats, late })
+    }
+
+    fn allowed(&self, shard: usize, segment: usize) -> Option<&RowSet> {
+        self.allowed.get(shard).and_then(|s| s.get(segment)).and_then(Option::as_ref)
     }
 
     fn search_memtables(
@@ -214,37 +248,53 @@ impl Job {
         &self,
         shard: usize,
         snapshot: &Snapshot,
-        window: usize,
         top: &mut TopK<Found>,
         stats: &mut SearchStats,
+        late: &mut Vec<late::Late>,
     ) -> Result<()> {
-        let index = &snapshot.manifest.collection.spec.index;
-        let ef = self.request.ef.unwrap_or(index.ef_search as usize);
         for (source, view) in snapshot.segments.iter().enumerate() {
-            let allow = self.allowed.get(shard).and_then(|s| s.get(source)).and_then(Option::as_ref);
-            let allowed = allow.map_or(view.rows(), RowSet::count);
-            let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() && index.kind != IndexKind::Flat };
-            let plan = plan::plan_segment(facts, window, ef, self.request.exact);
-            let params = match plan.strategy {
-                plan::SearchStrategy::Nothing => None,
-                plan::SearchStrategy::Exact => Some(SearchParams { k: window, ef: window, exact: true }),
-                plan::SearchStrategy::Approximate { ef } => Some(SearchParams { k: window, ef, exact: false }),
-            };
+            let allow = self.allowed(shard, source);
+            let (plan, params) = params_of(&self.request, snapshot, view, allow);
             let mut counters = SearchCounters::default();
             if let Some(params) = params {
-                let candidates = view.index.search(&self.vector, &params, allow, &self.budget, &mut counters)?;
                 stats.segments += 1;
-                for candidate in candidates {
-                    top.push(Found { candidate, shard, source, kind: 2 });
+                if view.index.has_originals() {
+                    let candidates = view.index.search(&self.vector, &params, allow, &self.budget, &mut counters)?;
+                    for candidate in candidates {
+                        top.push(Found { candidate, shard, source, kind: 2 });
+                    }
+                } else {
+                    let rows = view.index.shortlist(&self.vector, &params, allow, &self.budget, &mut counters)?;
+                    late.push(late::Late { shard, source, params, rows, explained: stats.explain.len() });
                 }
             }
             stats.counters.add(&counters);
             if self.request.explain {
+                let allowed = allow.map_or(view.rows(), RowSet::count);
                 let rows = (view.rows() as u64, allowed as u64);
                 stats.explain.push(line(shard, rows.0, rows.1, view.index.kind(), plan.strategy.as_str(), plan.reason, counters));
             }
         }
         Ok(())
+    }
+}
+
+impl Searched {
+    fn into_answer(self, shards: &[Arc<Snapshot>]) -> Answer {
+        let Self { job, metric, top, stats, .. } = self;
+        let mut found = top.into_sorted();
+        if let Some(exclude) = &job.exclude {
+            found.retain(|f| id_at(shards, *f) != Some(exclude.as_str()));
+        }
+        if let Some(threshold) = job.request.score_threshold {
+            let kind = metric.descriptor().score_kind;
+            found.retain(|f| match kind {
+                ScoreKind::Similarity => metric.score(f.candidate.key) >= threshold,
+                ScoreKind::Distance => metric.score(f.candidate.key) <= threshold,
+            });
+        }
+        let found = found.into_iter().skip(job.request.offset).take(job.request.k).collect();
+        Answer { request: job.request, found, metric, stats }
     }
 }
 

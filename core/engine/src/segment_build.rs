@@ -5,20 +5,21 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use proximadb_model::{
-    Collection, FileId, IdTable, Manifest, Memtable, Projection, RecordId, RowSet, Rows, SegmentEntry, SegmentMeta, Sequence, Timestamp,
-    plan,
+    Collection, FileId, IdTable, Manifest, Memtable, Projection, RecordId, RowSet, Rows, SegmentEntry, SegmentMeta, Sequence, SidecarMeta,
+    Timestamp, plan,
 };
-use proximadb_ports::{Fault, Metric, PortError, Result, RowStream, VectorIndex, Vectors};
+use proximadb_ports::{Fault, Metric, Originals, PortError, Result, RowStream, SegmentReader, VectorIndex, Vectors};
 use tokio::sync::mpsc;
 
 use crate::env::Env;
 use crate::shard_files::ShardFiles;
-use crate::snapshot::{Segment, SegmentView};
+use crate::site::chain;
+use crate::snapshot::{Awaited, Segment, SegmentView};
 
 /// Rows handed to the store in one block.
 const BLOCK_ROWS: usize = 4_096;
 
-/// What stays resident of a segment.
+/// What stays resident of a segment, whatever becomes of its vectors.
 #[derive(Default)]
 struct Resident {
     ids: Vec<RecordId>,
@@ -149,7 +150,7 @@ impl RowStream for Peeked<'_> {
 
 fn segment(
     meta: SegmentMeta,
-    reader: Arc<dyn proximadb_ports::SegmentReader>,
+    reader: Arc<dyn SegmentReader>,
     resident: Resident,
     collection: &Collection,
     trash: mpsc::UnboundedSender<FileId>,
@@ -163,6 +164,7 @@ fn segment(
         sequences: resident.sequences,
         expires,
         vectors: Mutex::new(Some(vectors)),
+        awaited: None,
         obsolete: AtomicBool::new(false),
         trash,
     }
@@ -183,8 +185,9 @@ pub(crate) fn fresh_view(env: &Env, metric: &Arc<dyn Metric>, collection: &Colle
     Ok(SegmentView { segment, dead, index, recall_estimate: None })
 }
 
-/// Opens a segment that a manifest names, with its deletion vector and index. A damaged index is left out and rebuilt later;
-/// a damaged segment or deletion vector is an error.
+/// Opens a segment that a manifest names, with its deletion vector and index. A graph is there to be searched before the
+/// originals of its rows are, which [`bring_originals`] brings later. A damaged index is left out and rebuilt later; a damaged
+/// segment or deletion vector is an error.
 pub(crate) async fn open(
     env: &Env,
     files: &ShardFiles,
@@ -194,62 +197,109 @@ pub(crate) async fn open(
     trash: &mpsc::UnboundedSender<FileId>,
 ) -> Result<SegmentView> {
     let collection = &manifest.collection;
-    let reader = files.segments.open(files.shard, &entry.meta).await?;
-    let mut resident = Resident::default();
-    let mut stream = reader.scan(Projection { vectors: true, metadata: false }).await?;
-    while let Some(rows) = stream.next().await? {
-        resident.take(&rows);
-    }
-    if resident.ids.len() != entry.meta.rows as usize || resident.vectors.len() != resident.ids.len() * collection.spec.dimension.get() {
-        return Err(PortError::new(Fault::Corrupt, "segment.open", entry.meta.id, "does not hold the rows that the manifest says"));
-    }
-    let rows = resident.ids.len();
-    let segment = Arc::new(segment(entry.meta.clone(), reader, resident, collection, trash.clone()));
+    let (rows, dimension) = (entry.meta.rows as usize, collection.spec.dimension.get());
+    let of_graph = |(_, kind): &&(SidecarMeta, String)| {
+        kind == env.graph.kind() && plan::wants_graph(rows, collection.spec.index.kind, &env.settings.maintenance)
+    };
+    let sidecar = entry.index.as_ref().filter(of_graph).map(|(meta, _)| meta);
+    let originals = Originals::awaited(dimension, rows);
+    let graph = async {
+        match sidecar {
+            Some(meta) => Some(load_graph(env, files, entry, metric, collection, meta, originals.clone()).await),
+            None => None,
+        }
+    };
+    let (opened, graph) = futures_util::future::join(read_resident(files, entry), graph).await;
+    let (reader, mut resident) = opened?;
     let dead = match &entry.dead {
         Some((meta, count)) => files.read_dead(meta, rows, *count).await?,
         None => RowSet::none(rows),
     };
+    if let Some(Ok(index)) = graph {
+        let mut segment = segment(entry.meta.clone(), reader, resident, collection, trash.clone());
+        segment.vectors = Mutex::new(None);
+        segment.awaited = Some(Awaited::new(originals));
+        return Ok(SegmentView { segment: Arc::new(segment), dead: Arc::new(dead), index, recall_estimate: None });
+    }
+    resident.vectors = reader.vectors().await?;
+    if resident.vectors.len() != rows * dimension {
+        return Err(other_rows(entry));
+    }
+    let segment = Arc::new(segment(entry.meta.clone(), reader, resident, collection, trash.clone()));
     let mut view = fresh_view(env, metric, collection, segment)?;
     view.dead = Arc::new(dead);
-    if let Some((meta, kind)) = &entry.index
-        && kind == env.graph.kind()
-        && plan::wants_graph(rows, collection.spec.index.kind, &env.settings.maintenance)
-    {
-        match load_graph(env, files, &view, metric, collection, meta).await {
-            Ok(index) => view.adopt(index, None),
-            Err(e) => env.problem(format!("index {}", meta.id), format!("{}; it is being rebuilt", crate::site::chain(&e))),
+    let graph = match (graph, sidecar, view.segment.resident_vectors()) {
+        // Sidecars that older versions wrote are read with the originals only.
+        (Some(Err(e)), Some(meta), Some(vectors)) if e.fault == Fault::Unavailable => {
+            Some(load_graph(env, files, entry, metric, collection, meta, vectors.into()).await)
         }
+        (graph, _, _) => graph,
+    };
+    match (graph, sidecar) {
+        (Some(Ok(index)), _) => view.adopt(index, None),
+        (Some(Err(e)), Some(meta)) => env.problem(format!("index {}", meta.id), format!("{}; it is being rebuilt", chain(&e))),
+        _ => {}
     }
     Ok(view)
+}
+
+fn other_rows(entry: &SegmentEntry) -> PortError {
+    PortError::new(Fault::Corrupt, "segment.open", entry.meta.id, "does not hold the rows that the manifest says")
+}
+
+/// Opens a segment's file and reads what stays resident of it, without vectors.
+async fn read_resident(files: &ShardFiles, entry: &SegmentEntry) -> Result<(Arc<dyn SegmentReader>, Resident)> {
+    let reader = files.segments.open(files.shard, &entry.meta).await?;
+    let mut resident = Resident::default();
+    let mut stream = reader.scan(Projection::IDS).await?;
+    while let Some(rows) = stream.next().await? {
+        resident.take(&rows);
+    }
+    if resident.ids.len() != entry.meta.rows as usize { Err(other_rows(entry)) } else { Ok((reader, resident)) }
 }
 
 async fn load_graph(
     env: &Env,
     files: &ShardFiles,
-    view: &SegmentView,
+    entry: &SegmentEntry,
     metric: &Arc<dyn Metric>,
     collection: &Collection,
-    meta: &proximadb_model::SidecarMeta,
+    meta: &SidecarMeta,
+    originals: Originals,
 ) -> Result<Arc<dyn VectorIndex>> {
     let sidecar = files.read_index(meta).await?;
     let spec = env.index_spec(metric, &collection.spec.index);
-    let vectors = view
-        .segment
-        .resident_vectors()
-        .ok_or_else(|| PortError::new(Fault::Internal, "index.load", meta.id, "the segment's vectors are not resident"))?;
-    let (graph, checksum) = (Arc::clone(&env.graph), view.segment.meta.checksum);
-    env.background("index-load", move || graph.load(&spec, vectors, checksum, sidecar)).await
+    let (graph, checksum) = (Arc::clone(&env.graph), entry.meta.checksum);
+    env.background("index-load", move || graph.load(&spec, originals, checksum, sidecar)).await
+}
+
+/// Brings the originals that a segment's graph waits for, if it still does.
+///
+/// # Errors
+/// `Corrupt`; `Unavailable`. Whoever needs them next tries again.
+///
+/// # Cancellation
+/// Nothing has come then, and the next one begins anew.
+pub(crate) async fn bring_originals(segment: &Segment) -> Result<()> {
+    let Some(Awaited { originals, turn }) = &segment.awaited else { return Ok(()) };
+    if originals.get().is_some() {
+        return Ok(());
+    }
+    let _turn = turn.acquire().await;
+    if originals.get().is_some() {
+        return Ok(());
+    }
+    let vectors = Vectors { dimension: originals.dimension(), data: Arc::new(segment.reader.vectors().await?) };
+    if originals.arrive(vectors) {
+        return Ok(());
+    }
+    Err(PortError::new(Fault::Corrupt, "segment.read", segment.meta.id, "does not hold the vectors that the manifest says"))
 }
 
 /// The f32 originals of a segment, from memory or from its file.
 pub(crate) async fn originals(segment: &Segment, dimension: usize) -> Result<Vectors> {
-    if let Some(vectors) = segment.resident_vectors() {
-        return Ok(vectors);
+    match segment.resident_vectors() {
+        Some(vectors) => Ok(vectors),
+        None => Ok(Vectors { dimension, data: Arc::new(segment.reader.vectors().await?) }),
     }
-    let mut data = Vec::new();
-    let mut stream = segment.reader.scan(Projection { vectors: true, metadata: false }).await?;
-    while let Some(rows) = stream.next().await? {
-        data.extend_from_slice(&rows.vectors);
-    }
-    Ok(Vectors { dimension, data: Arc::new(data) })
 }

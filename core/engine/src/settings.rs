@@ -27,8 +27,10 @@ pub struct EngineSettings {
     pub site_answer_within: Duration,
     /// Room that a disk must have left.
     pub room: RoomSettings,
-    /// Bytes of stored files that are read and checked again each second; 0 for none.
+    /// Bytes of stored files that are read and checked again each second; 0 for as many as the disk gives.
     pub scrub_bytes_per_second: u64,
+    /// How often all stored files are read again.
+    pub scrub_every: Duration,
 }
 
 impl Default for EngineSettings {
@@ -45,6 +47,7 @@ impl Default for EngineSettings {
             site_answer_within: Duration::from_secs(5),
             room: RoomSettings::default(),
             scrub_bytes_per_second: 8 << 20,
+            scrub_every: Duration::from_secs(6 * 3_600),
         }
     }
 }

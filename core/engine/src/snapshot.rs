@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use proximadb_model::{
     FileId, IdTable, Manifest, Memtable, Operation, Record, RememberedWrite, RowSet, SegmentMeta, Sequence, Timestamp, hash_of,
 };
-use proximadb_ports::{Metric, SegmentReader, VectorIndex, Vectors};
-use tokio::sync::mpsc;
+use proximadb_ports::{Metric, Originals, SegmentReader, VectorIndex, Vectors};
+use tokio::sync::{Semaphore, mpsc};
 
 /// A segment's file and what of it is resident. Its file is deleted when the last reader lets go, once it is obsolete.
 pub(crate) struct Segment {
@@ -20,8 +20,23 @@ pub(crate) struct Segment {
     pub(crate) expires: Vec<Option<Timestamp>>,
     /// The f32 originals, resident until a graph has its own form of them.
     pub(crate) vectors: Mutex<Option<Vectors>>,
+    /// For a graph that answers before its originals have come.
+    pub(crate) awaited: Option<Awaited>,
     pub(crate) obsolete: AtomicBool,
     pub(crate) trash: mpsc::UnboundedSender<FileId>,
+}
+
+/// Originals that are brought after a segment was opened.
+pub(crate) struct Awaited {
+    pub(crate) originals: Originals,
+    /// One at a time brings them; the others wait and find them there.
+    pub(crate) turn: Semaphore,
+}
+
+impl Awaited {
+    pub(crate) fn new(originals: Originals) -> Self {
+        Self { originals, turn: Semaphore::new(1) }
+    }
 }
 
 impl Segment {
@@ -32,7 +47,8 @@ impl Segment {
 
     /// The f32 originals, while they are resident.
     pub(crate) fn resident_vectors(&self) -> Option<Vectors> {
-        self.vectors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let resident = self.vectors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        resident.or_else(|| self.awaited.as_ref()?.originals.get().cloned())
     }
 
     fn release_vectors(&self) {

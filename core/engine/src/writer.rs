@@ -21,8 +21,8 @@ use crate::snapshot::Snapshot;
 mod commit;
 mod hand_over;
 
-pub(crate) use hand_over::bytes_of;
 use hand_over::Move;
+pub(crate) use hand_over::bytes_of;
 
 /// Bytes of the operations of one write.
 const WRITE_BYTES_MAX: usize = 48 << 20;

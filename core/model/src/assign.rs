@@ -199,9 +199,7 @@ impl Strategy {
 }
 
 fn open_to(site: &SiteView, subject: &Subject) -> bool {
-    site.healthy
-        && site.weight > 0.0
-        && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c)
+    site.healthy && site.weight > 0.0 && site.capacity_bytes.is_none_or(|c| site.used_bytes.saturating_add(subject.expected_bytes) <= c)
 }
 
 fn manual(places: &BTreeMap<String, u32>, subject: &Subject, sites: &[SiteView]) -> Result<usize, Invalid> {

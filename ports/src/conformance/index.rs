@@ -11,7 +11,8 @@ use proximadb_model::{Candidate, MetricKind, RowSet, Timestamp};
 
 use super::metric::{check, keys};
 use crate::{
-    Budget, Clock, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Result, SearchCounters, SearchParams, VectorIndex, Vectors,
+    Budget, Clock, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Result, SearchCounters, SearchParams, VectorIndex,
+    Vectors,
 };
 
 const SEGMENT_CHECKSUM: u32 = 0x5eed_c0de;
@@ -72,6 +73,7 @@ impl Suite {
         self.factory_g1_a_loaded_index_answers_as_the_saved_one();
         self.factory_g2_any_bytes_end_in_an_index_or_corrupt();
         self.factory_g3_another_segments_sidecar_is_refused();
+        self.factory_g4_an_index_answers_before_its_originals_come();
         self.factory_spec_the_same_seed_gives_the_same_index();
         self.g1_candidates_are_ordered_distinct_few_and_allowed();
         self.g2_keys_are_the_metrics_of_the_originals();
@@ -100,7 +102,7 @@ impl Suite {
         self.each(&Question::any(), |metric, question| {
             let index = self.build(metric, &question.sample);
             let Some(saved) = index.save(SEGMENT_CHECKSUM) else { return Ok(()) };
-            let loaded = self.factory.load(&spec(metric), question.sample.vectors(), SEGMENT_CHECKSUM, saved.clone());
+            let loaded = self.factory.load(&spec(metric), question.sample.vectors().into(), SEGMENT_CHECKSUM, saved.clone());
             let loaded = loaded.expect("what was saved can be loaded");
             prop_assert_eq!(question.ask(&*loaded, false), question.ask(&*index, false));
             prop_assert_eq!(loaded.save(SEGMENT_CHECKSUM), Some(saved));
@@ -128,7 +130,7 @@ impl Suite {
                 versions.extend([Bytes::from(flipped), saved.slice(..cut.index(saved.len())), [&saved[..], &[flip]].concat().into()]);
             }
             for bytes in versions {
-                match self.factory.load(&spec(metric), question.sample.vectors(), SEGMENT_CHECKSUM, bytes) {
+                match self.factory.load(&spec(metric), question.sample.vectors().into(), SEGMENT_CHECKSUM, bytes) {
                     Ok(index) => drop(question.ask(&*index, false)),
                     Err(error) => prop_assert_eq!(error.fault, Fault::Corrupt),
                 }
@@ -144,8 +146,50 @@ impl Suite {
     pub fn factory_g3_another_segments_sidecar_is_refused(&self) {
         self.each(&(Question::any(), 1u32..), |metric, (question, other)| {
             if let Some(saved) = self.build(metric, &question.sample).save(SEGMENT_CHECKSUM) {
-                let loaded = self.factory.load(&spec(metric), question.sample.vectors(), SEGMENT_CHECKSUM ^ other, saved);
+                let loaded = self.factory.load(&spec(metric), question.sample.vectors().into(), SEGMENT_CHECKSUM ^ other, saved);
                 prop_assert_eq!(loaded.err().map(|error| error.fault), Some(Fault::Corrupt));
+            }
+            Ok(())
+        });
+    }
+
+    /// G4 of the factory, and G6 of the index.
+    ///
+    /// # Panics
+    /// When it does not hold.
+    pub fn factory_g4_an_index_answers_before_its_originals_come(&self) {
+        self.each(&Question::any(), |metric, question| {
+            let index = self.build(metric, &question.sample);
+            let Some(saved) = index.save(SEGMENT_CHECKSUM) else { return Ok(()) };
+            let originals = Originals::awaited(question.sample.dimension, question.sample.rows);
+            let loaded = self.factory.load(&spec(metric), originals.clone(), SEGMENT_CHECKSUM, saved.clone());
+            let loaded = loaded.expect("what was saved can be loaded before the originals have come");
+            prop_assert!(!loaded.has_originals());
+            prop_assert_eq!(loaded.rows(), question.sample.rows);
+            prop_assert_eq!(loaded.save(SEGMENT_CHECKSUM), Some(saved));
+            let params = SearchParams { k: question.k, ef: question.ef, exact: false };
+            let (query, allow, budget) = (question.sample.query(0), question.allow(), endless());
+            let mut counters = SearchCounters::default();
+            let early = loaded.search(&query, &params, allow.as_ref(), &budget, &mut counters);
+            prop_assert_eq!(early.err().map(|error| error.fault), Some(Fault::Unavailable));
+            let exact = SearchParams { exact: true, ..params };
+            let list = loaded.shortlist(&query, &exact, allow.as_ref(), &budget, &mut counters).expect("a shortlist or none");
+            prop_assert_eq!(list, None, "no shortlist compares every row");
+            let list = loaded.shortlist(&query, &params, allow.as_ref(), &budget, &mut counters).expect("a shortlist or none");
+
+            let foreign = Vectors { dimension: question.sample.dimension + 1, data: Arc::default() };
+            prop_assert!(!originals.arrive(foreign));
+            prop_assert!(!loaded.has_originals(), "what is of another shape is not taken");
+            prop_assert!(originals.arrive(question.sample.vectors()));
+            prop_assert!(loaded.has_originals());
+            let found = question.ask(&*loaded, false);
+            prop_assert_eq!(&found, &question.ask(&*index, false));
+            if let Some(list) = list {
+                let listed: BTreeSet<_> = list.iter().map(|row| *row as usize).collect();
+                prop_assert_eq!(listed.len(), list.len(), "a row twice");
+                prop_assert!(list.len() >= question.k.min(question.allowed().len()));
+                prop_assert!(listed.is_subset(&question.allowed().into_iter().collect()), "a row that is not allowed");
+                prop_assert!(found.iter().all(|candidate| listed.contains(&(candidate.row as usize))));
             }
             Ok(())
         });

@@ -12,8 +12,8 @@ use proximadb_model::{
 
 use crate::database::{
     Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, ReadOptions, Recovered, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus, WriteOutcome,
-    WriteRequest,
+    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
+    WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::Space;

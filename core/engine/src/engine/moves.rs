@@ -273,7 +273,13 @@ impl Engine {
     }
 
     /// Moves one shard while it serves.
-    async fn move_shard(&self, collection: &OpenCollection, shard: &Arc<Shard>, target: proximadb_model::SiteId, task: &Task) -> Result<()> {
+    async fn move_shard(
+        &self,
+        collection: &OpenCollection,
+        shard: &Arc<Shard>,
+        target: proximadb_model::SiteId,
+        task: &Task,
+    ) -> Result<()> {
         let site = self.site(target).ok_or_else(|| PortError::new(Fault::NotFound, "shard.move", target, "there is no such site"))?;
         let access = site.access()?;
         site.admit(true)?;
@@ -288,6 +294,7 @@ impl Engine {
         let mut old_readers = std::mem::replace(&mut handed.old_readers, none);
         let new = recover::go_on(old, Arc::clone(site), access, handed);
         collection.set_slot(old.id.index, Slot::Open(Arc::clone(&new)));
+        self.bring_originals(std::iter::once(&new));
         self.write_cards(&[new]).await;
         self.report_gaps();
         let (home, shard) = (Arc::clone(&old.home), old.id);
@@ -333,9 +340,9 @@ impl Engine {
         let known = self.known.lock().await;
         let there = |id: &proximadb_model::SiteId| self.site(*id).is_some();
         let remembered = known.peers.iter().find(|((_, id), location)| **location == site.location && !there(id));
-        remembered.map(|((_, id), _)| *id).ok_or_else(|| {
-            PortError::new(Fault::Unavailable, "site.fail_over", &site.location, "no other site remembers what was here")
-        })
+        remembered
+            .map(|((_, id), _)| *id)
+            .ok_or_else(|| PortError::new(Fault::Unavailable, "site.fail_over", &site.location, "no other site remembers what was here"))
     }
 
     /// Opens each shard of a lost site from its second copies, and moves it to a site that is there.

@@ -66,6 +66,8 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
     };
     if status.unindexed_rows > 0 {
         status.status = "building";
+    } else if shards.iter().flat_map(|shard| &shard.segments).any(|view| !view.index.has_originals()) {
+        status.status = "loading";
     }
     status.recall_estimate = (recall.1 > 0).then(|| (recall.0 / recall.1 as f64) as f32);
     status

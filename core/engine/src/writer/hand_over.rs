@@ -78,7 +78,7 @@ impl Writer {
                 match self.hand_over(&order, &shop, copied).await {
                     Ok(snapshot) => self.handed_over = Some((order.reply, snapshot, shop, trash)),
                     Err(e) => {
-                        self.clear_target(&shop).await;
+                        Self::clear_target(&shop).await;
                         let _ = order.reply.send(Err(e));
                     }
                 }
@@ -91,7 +91,7 @@ impl Writer {
         match (copied, self.moving.take()) {
             (Ok(copied), Some(going)) => self.moving = Some(Move { step: Step::Copied(copied), ..going }),
             (Err(e), Some(going)) => {
-                self.clear_target(&going.shop).await;
+                Self::clear_target(&going.shop).await;
                 let _ = going.order.reply.send(Err(e));
             }
             (_, None) => {}
@@ -99,9 +99,9 @@ impl Writer {
     }
 
     /// Removes from the target what was copied for nothing, as far as that is possible; a later move to it overwrites it.
-    async fn clear_target(&self, shop: &Workshop) {
+    async fn clear_target(shop: &Workshop) {
         if let Err(e) = shop.files.delete_all().await {
-            tracing::warn!(shard = %self.shard.id, error = super::chain(&e), "what a failed move had copied could not be removed");
+            tracing::warn!(shard = %shop.files.shard, error = super::chain(&e), "what a failed move had copied could not be removed");
         }
     }
 
@@ -110,6 +110,13 @@ impl Writer {
         self.flush_now().await?;
         let before = self.snapshot();
         self.shop.copy_to(shop, &before.manifest, &before.metric, &order.copied, &mut copied).await?;
+        let segments = before.segments.iter().map(|view| {
+            let there = copied.views.remove(&view.segment.meta.id);
+            // The rows that are dead now, some of which have died since the file beside the segment was written.
+            there.map(|there| crate::snapshot::SegmentView { dead: Arc::clone(&view.dead), ..there })
+        });
+        let segments = segments.collect::<Option<Vec<_>>>();
+        let segments = segments.ok_or_else(|| PortError::new(Fault::Internal, "shard.move", self.shard.id, "a segment was not opened"))?;
         let target = order.target.id;
         let left = self.commit(|manifest| manifest.state = ShardState::Moving(target)).await?;
         let arrived = Manifest {
@@ -120,7 +127,7 @@ impl Writer {
             put_id: self.shop.env.entropy.uid(),
             ..Manifest::clone(&left)
         };
-        if let Err(e) = self.arrive(shop, &arrived).await {
+        if let Err(e) = Self::arrive(shop, &arrived).await {
             // Whether the manifest is there or not, it counts for nothing once there is one of a later epoch here.
             self.log = None;
             self.epoch = Epoch(arrived.epoch.0 + 1);
@@ -130,13 +137,6 @@ impl Writer {
             self.publish(snapshot);
             return Err(e);
         }
-        let segments = before.segments.iter().map(|view| {
-            let there = copied.views.remove(&view.segment.meta.id);
-            // The rows that are dead now, some of which have died since the file beside the segment was written.
-            there.map(|there| crate::snapshot::SegmentView { dead: Arc::clone(&view.dead), ..there })
-        });
-        let segments = segments.collect::<Option<Vec<_>>>();
-        let segments = segments.ok_or_else(|| PortError::new(Fault::Internal, "shard.move", self.shard.id, "a segment was not opened"))?;
         Ok(Snapshot {
             manifest: Arc::new(arrived),
             metric: Arc::clone(&before.metric),
@@ -147,10 +147,10 @@ impl Writer {
         })
     }
 
-    async fn arrive(&self, shop: &Workshop, manifest: &Manifest) -> Result<()> {
+    async fn arrive(shop: &Workshop, manifest: &Manifest) -> Result<()> {
         match shop.files.put_manifest(manifest).await? {
             Put::Done => Ok(()),
-            Put::Taken(_) => Err(PortError::new(Fault::Conflict, "shard.move", self.shard.id, "the target has a manifest of this shard")),
+            Put::Taken(_) => Err(PortError::new(Fault::Conflict, "shard.move", manifest.shard, "the target has a manifest of this shard")),
         }
     }
 

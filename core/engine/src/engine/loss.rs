@@ -1,0 +1,51 @@
+//! Going on without what is damaged for good, when an operator says so.
+
+use std::sync::Arc;
+
+use proximadb_model::{CollectionRef, ShardId};
+use proximadb_ports::{Fault, Loss, PortError, Result};
+
+use super::Engine;
+use crate::catalog::Slot;
+use crate::recover::{self, FoundShard};
+use crate::shard_files::ShardFiles;
+
+impl Engine {
+    pub(super) async fn give_up(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {
+        let _turn = self.directory.lock().await;
+        let found = self.catalog.find(collection)?;
+        let mut losses = Vec::new();
+        for (index, slot) in found.slots().iter().enumerate() {
+            let Slot::Missing(gap) = slot else { continue };
+            let id = ShardId { collection: found.id, index: index as u32 };
+            let site = gap.site.and_then(|site| self.site(site));
+            let (Some(site), Fault::Corrupt) = (site, gap.fault) else {
+                let message = format!("shard {index} is away, which is no loss: {}", gap.why);
+                return Err(PortError::new(Fault::Unavailable, "collection.accept_loss", found.id, message));
+            };
+            let access = site.access()?;
+            let files = ShardFiles::new(id, &access);
+            let number = files.manifest_numbers().await?.last().copied();
+            let number = number.ok_or_else(|| {
+                PortError::new(
+                    Fault::Corrupt,
+                    "collection.accept_loss",
+                    id,
+                    "nothing is left of this shard; the collection can only be dropped",
+                )
+            })?;
+            let manifest = files.read_manifest(number).await?;
+            let found_shard = FoundShard { site: Arc::clone(site), access, manifest };
+            let (shard, lost) = recover::open_without_lost(&self.env, found_shard).await?;
+            for loss in &lost {
+                tracing::warn!(shard = %id, what = loss.what, rows = loss.rows, "given up");
+            }
+            losses.extend(lost);
+            self.bring_originals(std::iter::once(&shard));
+            found.set_slot(index as u32, Slot::Open(shard));
+            self.env.clear_problem(&format!("shard {id}"));
+        }
+        self.report_gaps();
+        Ok(losses)
+    }
+}
