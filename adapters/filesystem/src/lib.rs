@@ -35,3 +35,6 @@ pub use mirrored::MirroredFilesystem;
 pub use reserve::Reserve;
 pub use scoped::scoped;
 pub use stores::open;
+
+#[cfg(test)]
+mod unreliable;
