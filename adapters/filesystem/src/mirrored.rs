@@ -333,23 +333,8 @@ impl Mirror for MirroredFilesystem {
     }
 
     async fn restore(&self, key: &str, body: Bytes) -> Result<()> {
-        const OP: &str = "mirror.restore";
-        check_key(OP, key)?;
-        let (shared, owned) = (Arc::clone(&self.shared), key.to_owned());
-        let work = async move {
-            let turn = shared.turns.take(&owned).await;
-            let change = Change::Put(body, PutMode::Overwrite);
-            // Who catches up may have seen that the own copy was lost, and have removed the other.
-            let alone = {
-                let state = shared.state();
-                (!state.catching_up).then(|| shared.alone.begin(&owned, Duration::MAX))
-            };
-            match alone {
-                Some(_alone) => change.apply(&*shared.own, &owned).await,
-                None => shared.change_both(&turn, &owned, change).await,
-            }
-        };
-        joined(OP, key, tokio::spawn(work)).await
+        // Both sites, as with any other put: who catches up may have seen that the own copy was lost, and have removed the other.
+        self.change(key, Change::Put(body, PutMode::Overwrite)).await
     }
 
     async fn restore_second(&self, key: &str, body: Bytes) -> Result<()> {

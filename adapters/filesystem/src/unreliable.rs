@@ -16,6 +16,8 @@ pub(crate) enum Mood {
     Failing,
     /// Operations wait; they are done once this is over.
     Silent,
+    /// Puts wait so, and nothing else.
+    SilentAboutPuts,
     /// The process that asked is no more: what waited is never done.
     Dead,
 }
@@ -44,7 +46,8 @@ impl Unreliable {
     async fn ask<T>(&self, op: &'static str, key: &str, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         self.log.lock().expect("no panic").push(format!("{op} {key}"));
         let failure = || PortError::new(Fault::Unavailable, op, key, "the test wants this to fail");
-        let mood = *self.mood.subscribe().wait_for(|mood| *mood != Mood::Silent).await.expect("the sender lives here");
+        let is_silent = |mood| mood == Mood::Silent || (mood == Mood::SilentAboutPuts && op == "put");
+        let mood = *self.mood.subscribe().wait_for(|mood| !is_silent(*mood)).await.expect("the sender lives here");
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         match mood {
             Mood::Dead => Err(failure()),

@@ -7,7 +7,7 @@ use proximadb_sim::{Effect, Injection, SimClock, SimFilesystem};
 
 use super::*;
 use crate::local::LocalFilesystem;
-use crate::unreliable::{Mood, Other};
+use crate::unreliable::{Mood, Other, Unreliable};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -265,17 +265,42 @@ async fn one_catches_up_at_a_time_and_one_who_leaves_has_not() {
 
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_restored_while_its_second_copy_is_removed_has_both() {
-    for seed in 0..30 {
-        let pair = in_step(seed).await;
+    for turns in 0..40 {
+        let pair = in_step(turns).await;
         let [own, second] = pair.stores();
         pair.mirrored.put("a/segment/1", body(), PutMode::CreateOnly).await.expect("put");
         own.delete("a/segment/1").await.expect("lost");
-        let (caught_up, restored) = join(pair.mirrored.catch_up(), pair.mirrored.restore("a/segment/1", body())).await;
+        let restore = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            pair.mirrored.restore("a/segment/1", body()).await
+        };
+        let (caught_up, restored) = join(pair.mirrored.catch_up(), restore).await;
         caught_up.expect("catch up");
         restored.expect("restore");
-        assert_eq!(own.keys(), second.keys(), "seed {seed}");
-        assert_eq!(own.keys(), ["a/segment/1"]);
+        assert_eq!((own.keys(), second.keys()), (vec!["a/segment/1".to_owned()], vec!["a/segment/1".to_owned()]), "{turns} turns");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_began_with_one_copy_is_waited_for() {
+    let own = Unreliable::around(Arc::new(SimFilesystem::new(1)));
+    let second = SimFilesystem::new(2);
+    let (site, partner) = (Arc::clone(&own) as Arc<dyn Filesystem>, Other::with(Arc::new(second.clone())));
+    let clock = Arc::new(SimClock::of_tokio());
+    let mirrored = MirroredFilesystem::new(site, partner, Arc::clone(&clock) as Arc<dyn Clock>, DEADLINE);
+    own.set(Mood::SilentAboutPuts);
+    let mut put = mirrored.put("a/segment/1", body(), PutMode::CreateOnly);
+    let mut catch_up = Box::pin(mirrored.catch_up());
+    assert!(within(&*clock, DEADLINE, &mut put).await.is_none());
+    assert!(within(&*clock, DEADLINE, &mut catch_up).await.is_none(), "what it would list is not all there is");
+    own.set(Mood::Well);
+    let (caught_up, put) = join(catch_up, put).await;
+    caught_up.expect("catch up");
+    put.expect("put");
+    assert_eq!(mirrored.behind(), None);
+    assert_eq!(second.keys(), ["a/segment/1"]);
 }
 
 #[tokio::test(start_paused = true)]
