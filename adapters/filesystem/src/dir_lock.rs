@@ -103,6 +103,38 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_went_away_and_came_back_is_locked_again_by_the_same_process() {
+        let parent = tempfile::tempdir().expect("tempdir");
+        let (here, away) = (parent.path().join("here"), parent.path().join("away"));
+        fs::create_dir(&here).expect("mkdir");
+        let first = DirLock::acquire(&here).expect("free");
+        fs::rename(&here, &away).expect("the disk goes");
+        assert_eq!(DirLock::acquire(&here).expect_err("gone").fault, Fault::NotFound);
+        fs::rename(&away, &here).expect("the disk comes back");
+        assert_eq!(DirLock::acquire(&here).expect_err("still held").fault, Fault::Conflict);
+        drop(first);
+        for _ in 0..3 {
+            let again = DirLock::acquire(&here).expect("free again");
+            assert_eq!(DirLock::acquire(&here).expect_err("held").fault, Fault::Conflict);
+            drop(again);
+        }
+    }
+
+    #[test]
+    fn a_lock_of_a_disk_that_is_gone_says_nothing_about_the_one_in_its_place() {
+        let parent = tempfile::tempdir().expect("tempdir");
+        let (here, away) = (parent.path().join("here"), parent.path().join("away"));
+        fs::create_dir(&here).expect("mkdir");
+        let gone = DirLock::acquire(&here).expect("free");
+        fs::rename(&here, &away).expect("the disk goes");
+        fs::create_dir(&here).expect("another comes");
+        let other = DirLock::acquire(&here).expect("another disk");
+        drop(gone);
+        assert_eq!(DirLock::acquire(&here).expect_err("held").fault, Fault::Conflict);
+        drop(other);
+    }
+
+    #[test]
     fn only_what_a_put_left_behind_is_swept() {
         let root = tempfile::tempdir().expect("tempdir");
         let lock = DirLock::acquire(root.path()).expect("free");

@@ -56,16 +56,25 @@ fn message(fault: Fault) -> &'static str {
     }
 }
 
+/// What the operator has to know beyond the fault.
+fn message_of_io(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        ErrorKind::QuotaExceeded => "the quota leaves no room",
+        _ => message(of_io(error)),
+    }
+}
+
 /// A failed system call, at the port.
 pub(crate) fn io_error(op: &'static str, subject: &str, error: io::Error) -> PortError {
-    let fault = of_io(&error);
-    PortError::new(fault, op, subject, message(fault)).with_source(error)
+    PortError::new(of_io(&error), op, subject, message_of_io(&error)).with_source(error)
 }
 
 /// A failed request to a store, at the port.
 pub(crate) fn store_error(op: &'static str, subject: &str, error: object_store::Error) -> PortError {
     let fault = of_store(&error);
-    PortError::new(fault, op, subject, message(fault)).with_source(error)
+    let of_io = io_cause(&error).filter(|cause| of_io(cause) == fault);
+    PortError::new(fault, op, subject, of_io.map_or(message(fault), message_of_io)).with_source(error)
 }
 
 /// The same failure of an operation to which absence means that the whole place is gone.
@@ -100,6 +109,21 @@ mod tests {
             (generic("connection refused"), Fault::Unavailable),
         ] {
             assert_eq!(of_store(&error), fault, "{error:?}");
+        }
+    }
+    /// The numbers are those of Linux: a full disk, a full quota, a disk that was remounted read-only, a failing one.
+    #[test]
+    fn a_disk_says_what_is_wrong_with_it_directly_and_through_the_store() {
+        for (number, fault, message) in [
+            (28, Fault::Exhausted, "there is no room left"),
+            (122, Fault::Exhausted, "the quota leaves no room"),
+            (30, Fault::Unavailable, "the file system is read-only"),
+            (5, Fault::Unavailable, "the store failed"),
+        ] {
+            let direct = io_error("op", "disk", io::Error::from_raw_os_error(number));
+            assert_eq!((direct.fault, direct.message.as_str()), (fault, message), "{number}");
+            let wrapped = store_error("op", "disk", generic(generic(io::Error::from_raw_os_error(number))));
+            assert_eq!((wrapped.fault, wrapped.message.as_str()), (fault, message), "{number} through the store");
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::blocking;
 use crate::directory::{self, DurableDirectories};
 use crate::faults::{io_error, place_is_gone, store_error};
 use crate::keys::{check_key, check_prefix, is_segment};
+use crate::root::Root;
 
 /// A directory tree of objects.
 pub(crate) struct LocalFilesystem {
@@ -29,18 +30,18 @@ pub(crate) struct LocalFilesystem {
 }
 
 struct Shared {
-    root: PathBuf,
+    root: Root,
     directories: DurableDirectories,
 }
 
 impl Shared {
     fn path(&self, key: &str) -> PathBuf {
         // Keys are checked: relative, without `..`.
-        self.root.join(key)
+        self.root.path().join(key)
     }
 
     fn parent(&self, path: &Path) -> PathBuf {
-        path.parent().unwrap_or(&self.root).to_owned()
+        path.parent().unwrap_or(self.root.path()).to_owned()
     }
 }
 
@@ -48,16 +49,14 @@ impl LocalFilesystem {
     /// The objects below `root`, which must be there.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         const OP: &str = "filesystem.open";
-        let subject = root.display().to_string();
-        let root = root.canonicalize().map_err(|e| io_error(OP, &subject, e))?;
-        if !root.is_dir() {
-            return Err(PortError::new(Fault::Invalid, OP, subject, "is no directory"));
-        }
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|e| store_error(OP, &subject, e))?.with_fsync(true);
-        let directories = DurableDirectories::below(root.clone());
+        let root = Root::open(OP, root)?;
+        let opened = LocalFileSystem::new_with_prefix(root.path());
+        let store = opened.map_err(|e| store_error(OP, &root.path().display().to_string(), e))?.with_fsync(true);
+        let directories = DurableDirectories::below(root.path().to_owned());
         Ok(Self { shared: Arc::new(Shared { root, directories }), store })
     }
 
+    /// Runs `work`, which counts only where the root is still the directory that was opened.
     async fn blocking<T: Send + 'static>(
         &self,
         op: &'static str,
@@ -65,7 +64,7 @@ impl LocalFilesystem {
         work: impl FnOnce(&Shared, &str) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (shared, owned) = (Arc::clone(&self.shared), key.to_owned());
-        blocking::run(op, key, move || work(&shared, &owned)).await
+        blocking::run(op, key, move || shared.root.guard(op, &owned, || work(&shared, &owned))).await
     }
 }
 
@@ -171,11 +170,6 @@ fn prefixes(shared: &Shared, prefix: &str) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// An empty listing must not be the answer of a disk that is gone.
-fn root_is_there(shared: &Shared) -> io::Result<()> {
-    fs::metadata(&shared.root).map(|_| ())
-}
-
 fn remove(shared: &Shared, key: &str) -> io::Result<()> {
     let path = shared.path(key);
     let gone = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
@@ -186,7 +180,7 @@ fn remove(shared: &Shared, key: &str) -> io::Result<()> {
     }
     // Also where it was gone already: an earlier delete may have got no further than that.
     match directory::sync(&shared.parent(&path)) {
-        Err(error) if gone(error.kind()) => root_is_there(shared),
+        Err(error) if gone(error.kind()) => Ok(()),
         outcome => outcome,
     }
 }
@@ -197,7 +191,7 @@ impl Filesystem for LocalFilesystem {
         const OP: &str = "filesystem.put";
         check_key(OP, key)?;
         self.blocking(OP, key, |shared, key| {
-            let ensured = root_is_there(shared).and_then(|()| shared.directories.ensure(&shared.parent(&shared.path(key))));
+            let ensured = shared.directories.ensure(&shared.parent(&shared.path(key)));
             ensured.map_err(|e| place_is_gone(io_error(OP, key, e)))
         })
         .await?;
@@ -207,7 +201,10 @@ impl Filesystem for LocalFilesystem {
             PutMode::Overwrite => object_store::PutMode::Overwrite,
         };
         let put = self.store.put_opts(&path, PutPayload::from_bytes(body), mode.into()).await;
-        put.map(|_| ()).map_err(|e| place_is_gone(store_error(OP, key, e)))
+        let put = put.map(|_| ()).map_err(|e| place_is_gone(store_error(OP, key, e)));
+        // Where the root went away meanwhile, so did what was put.
+        self.blocking(OP, key, |_, _| Ok(())).await?;
+        put
     }
 
     async fn get(&self, key: &str) -> Result<Bytes> {
@@ -232,15 +229,13 @@ impl Filesystem for LocalFilesystem {
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
         const OP: &str = "filesystem.list";
         check_prefix(OP, prefix)?;
-        let list = |shared: &Shared, prefix: &str| root_is_there(shared).and_then(|()| walk(shared, prefix));
-        self.blocking(OP, prefix, move |shared, prefix| list(shared, prefix).map_err(|e| place_is_gone(io_error(OP, prefix, e)))).await
+        self.blocking(OP, prefix, |shared, prefix| walk(shared, prefix).map_err(|e| place_is_gone(io_error(OP, prefix, e)))).await
     }
 
     async fn list_prefixes(&self, prefix: &str) -> Result<Vec<String>> {
         const OP: &str = "filesystem.list_prefixes";
         check_prefix(OP, prefix)?;
-        let list = |shared: &Shared, prefix: &str| root_is_there(shared).and_then(|()| prefixes(shared, prefix));
-        self.blocking(OP, prefix, move |shared, prefix| list(shared, prefix).map_err(|e| place_is_gone(io_error(OP, prefix, e)))).await
+        self.blocking(OP, prefix, |shared, prefix| prefixes(shared, prefix).map_err(|e| place_is_gone(io_error(OP, prefix, e)))).await
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -252,7 +247,7 @@ impl Filesystem for LocalFilesystem {
     async fn space(&self) -> Result<Option<Space>> {
         const OP: &str = "filesystem.space";
         self.blocking(OP, "the disk", |shared, subject| {
-            let stat = rustix::fs::statvfs(&shared.root).map_err(|e| place_is_gone(io_error(OP, subject, e.into())))?;
+            let stat = rustix::fs::statvfs(shared.root.path()).map_err(|e| place_is_gone(io_error(OP, subject, e.into())))?;
             let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
             // What is reserved for root is not free to us.
             Ok(Some(Space { free_bytes: bytes(stat.f_bavail), total_bytes: bytes(stat.f_blocks) }))

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,8 +11,9 @@ use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result};
 
 use crate::blocking;
 use crate::directory;
-use crate::faults::io_error;
+use crate::faults::{io_error, place_is_gone};
 use crate::keys::{check_name, is_segment};
+use crate::root::Root;
 
 type SyncCall = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
@@ -22,7 +23,7 @@ type SyncCall = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 /// which also writes the length. What is not a regular file with a well-formed name is not seen.
 #[derive(Clone)]
 pub struct LocalDisk {
-    root: Arc<PathBuf>,
+    root: Arc<Root>,
     sync: SyncCall,
 }
 
@@ -36,12 +37,18 @@ impl LocalDisk {
     }
 
     fn with_sync(directory: &Path, sync: SyncCall) -> Result<Self> {
-        let subject = directory.display().to_string();
-        let root = directory.canonicalize().map_err(|e| io_error("disk.open", &subject, e))?;
-        if !root.is_dir() {
-            return Err(PortError::new(Fault::Invalid, "disk.open", subject, "is no directory"));
-        }
-        Ok(Self { root: Arc::new(root), sync })
+        Ok(Self { root: Arc::new(Root::open("disk.open", directory)?), sync })
+    }
+
+    /// Runs `work`, which counts only where the directory is still the one that was opened.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        subject: &str,
+        work: impl FnOnce(&Path, &str) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (root, owned) = (Arc::clone(&self.root), subject.to_owned());
+        blocking::run(op, subject, move || root.guard(op, &owned, || work(root.path(), &owned))).await
     }
 
     /// Opens a file for reading; also gives its length.
@@ -74,17 +81,16 @@ impl Disk for LocalDisk {
     async fn create(&self, name: &str) -> Result<Box<dyn DiskFile>> {
         const OP: &str = "disk.create";
         check_name(OP, name)?;
-        let (root, name, sync) = (Arc::clone(&self.root), name.to_owned(), Arc::clone(&self.sync));
-        let subject = name.clone();
-        blocking::run(OP, &subject, move || {
+        let sync = Arc::clone(&self.sync);
+        self.blocking(OP, name, move |root, name| {
             let make = || -> io::Result<File> {
-                let file = File::options().append(true).create_new(true).open(root.join(&name))?;
+                let file = File::options().append(true).create_new(true).open(root.join(name))?;
                 file.sync_all()?;
-                directory::sync(&root)?;
+                directory::sync(root)?;
                 Ok(file)
             };
-            let file = make().map_err(|e| io_error(OP, &name, e))?;
-            Ok(Box::new(LocalFile { file: Arc::new(file), name, sync, dead: false }) as Box<dyn DiskFile>)
+            let file = make().map_err(|e| place_is_gone(io_error(OP, name, e)))?;
+            Ok(Box::new(LocalFile { file: Arc::new(file), name: name.to_owned(), sync, dead: false }) as Box<dyn DiskFile>)
         })
         .await
     }
@@ -96,31 +102,25 @@ impl Disk for LocalDisk {
     async fn read_at(&self, name: &str, offset: u64, length: u64) -> Result<Bytes> {
         const OP: &str = "disk.read";
         check_name(OP, name)?;
-        let (path, subject) = (self.root.join(name), name.to_owned());
-        blocking::run(OP, name, move || read_range(&path, offset, length).map_err(|e| io_error(OP, &subject, e))).await
+        self.blocking(OP, name, move |root, name| read_range(&root.join(name), offset, length).map_err(|e| io_error(OP, name, e))).await
     }
 
     async fn list(&self) -> Result<Vec<(String, u64)>> {
         const OP: &str = "disk.list";
-        let (root, subject) = (Arc::clone(&self.root), self.root.display().to_string());
-        blocking::run(OP, &subject.clone(), move || {
-            let files = list(&root).map_err(|e| io_error(OP, &subject, e));
-            files.map_err(crate::faults::place_is_gone)
-        })
-        .await
+        let subject = self.root.path().display().to_string();
+        self.blocking(OP, &subject, |root, subject| list(root).map_err(|e| place_is_gone(io_error(OP, subject, e)))).await
     }
 
     async fn delete(&self, name: &str) -> Result<()> {
         const OP: &str = "disk.delete";
         check_name(OP, name)?;
-        let (root, subject) = (Arc::clone(&self.root), name.to_owned());
-        blocking::run(OP, name, move || {
-            let removed = match fs::remove_file(root.join(&subject)) {
+        self.blocking(OP, name, |root, name| {
+            let removed = match fs::remove_file(root.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 outcome => outcome,
             };
             // Also where it was gone already: an earlier delete may have got no further than that.
-            removed.and_then(|()| directory::sync(&root)).map_err(|e| crate::faults::place_is_gone(io_error(OP, &subject, e)))
+            removed.and_then(|()| directory::sync(root)).map_err(|e| place_is_gone(io_error(OP, name, e)))
         })
         .await
     }

@@ -117,7 +117,7 @@ pub(crate) async fn scrub(env: &Env, files: &ShardFiles, access: &SiteAccess, ma
         let repaired = match (own, copy_is_whole) {
             (true, true) => continue,
             (false, true) => mirror.restore(&key, second.get(&key).await?).await,
-            (true, false) => second.put(&key, files.filesystem.get(&key).await?, PutMode::Overwrite).await,
+            (true, false) => mirror.restore_second(&key, files.filesystem.get(&key).await?).await,
             (false, false) => {
                 damaged.push(key);
                 continue;

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod filesystem;
 pub mod index;
 pub mod metric;
+pub mod mirror;
 pub mod segment;
 pub mod telemetry;
 pub mod wal;

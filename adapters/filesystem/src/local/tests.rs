@@ -64,6 +64,41 @@ async fn a_root_that_is_gone_is_unavailable_and_never_made_anew() {
 }
 
 #[tokio::test]
+async fn another_directory_in_the_place_of_the_root_is_neither_read_nor_written() {
+    let parent = tempfile::tempdir().expect("tempdir");
+    let (here, away) = (parent.path().join("here"), parent.path().join("away"));
+    fs::create_dir(&here).expect("mkdir");
+    let open = LocalFilesystem::open(&here).expect("open");
+    let body = || Bytes::from_static(b"x");
+    open.put("a/object", body(), PutMode::CreateOnly).await.expect("put");
+    fs::rename(&here, &away).expect("the disk goes");
+    fs::create_dir_all(here.join("a")).expect("its mount point stays");
+    fs::write(here.join("a/object"), b"other").expect("write");
+    let outcomes = [
+        open.put("a/object", body(), PutMode::Overwrite).await.err(),
+        open.put("b/object", body(), PutMode::CreateOnly).await.err(),
+        open.delete("a/object").await.err(),
+        open.get("a/object").await.err(),
+        open.get("a/absent").await.err(),
+        open.get_ranges("a/object", std::slice::from_ref(&(0..1))).await.err(),
+        open.size("a/object").await.err(),
+        open.list("").await.err(),
+        open.list_prefixes("").await.err(),
+        open.space().await.err(),
+    ];
+    for (number, error) in outcomes.into_iter().enumerate() {
+        let error = error.unwrap_or_else(|| panic!("operation {number} took place elsewhere"));
+        assert_eq!((error.fault, error.message.as_str()), (Fault::Unavailable, "another directory is in its place"), "{number}");
+    }
+    assert_eq!(fs::read(here.join("a/object")).expect("read"), b"other");
+    assert!(!here.join("b").exists());
+    fs::remove_dir_all(&here).expect("remove");
+    fs::rename(&away, &here).expect("the disk comes back");
+    assert_eq!(open.get("a/object").await.expect("get"), "x");
+    open.put("b/object", body(), PutMode::CreateOnly).await.expect("put");
+}
+
+#[tokio::test]
 async fn a_key_below_an_object_is_refused() {
     let tree = Tree::new();
     tree.open.put("a", Bytes::new(), PutMode::CreateOnly).await.expect("put");

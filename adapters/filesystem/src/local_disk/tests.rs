@@ -59,6 +59,35 @@ async fn a_missing_root_is_not_made() {
 }
 
 #[tokio::test]
+async fn another_directory_in_the_place_of_the_root_is_neither_read_nor_written() {
+    let parent = tempfile::tempdir().expect("tempdir");
+    let (here, away) = (parent.path().join("here"), parent.path().join("away"));
+    fs::create_dir(&here).expect("mkdir");
+    let disk = LocalDisk::open(&here).expect("open");
+    let mut file = disk.create("log").await.expect("create");
+    fs::rename(&here, &away).expect("the disk goes");
+    fs::create_dir(&here).expect("its mount point stays");
+    fs::write(here.join("log"), b"other").expect("write");
+    let outcomes = [
+        disk.create("new").await.err(),
+        disk.read("log").await.err(),
+        disk.read_at("absent", 0, 1).await.err(),
+        disk.list().await.err(),
+        disk.delete("log").await.err(),
+    ];
+    for (number, error) in outcomes.into_iter().enumerate() {
+        let error = error.unwrap_or_else(|| panic!("operation {number} took place elsewhere"));
+        assert_eq!((error.fault, error.message.as_str()), (Fault::Unavailable, "another directory is in its place"), "{number}");
+    }
+    assert!(here.join("log").exists() && !here.join("new").exists());
+    fs::remove_dir_all(&here).expect("remove");
+    assert_eq!(disk.create("new").await.err().expect("gone").message, "the directory is gone");
+    fs::rename(&away, &here).expect("the disk comes back");
+    file.append(vec![Bytes::from_static(b"x")]).await.expect("the file was on the disk all the time");
+    assert_eq!(disk.read("log").await.expect("read"), "x");
+}
+
+#[tokio::test]
 async fn more_parts_than_one_system_call_takes_are_all_written() {
     let root = tempfile::tempdir().expect("tempdir");
     let disk = LocalDisk::open(root.path()).expect("open");
