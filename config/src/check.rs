@@ -25,6 +25,20 @@ impl Settings {
         range("storage.segment.compression_level", u64::from(self.storage.segment.compression_level), 1, 22)?;
         range("storage.wal_config.file_bytes_max", wal.file_bytes_max, FILE_BYTES_MIN, u64::from(u32::MAX))?;
         range("storage.wal_config.memory_flush_size_bytes", wal.memory_flush_size_bytes, 1, 1 << 40)?;
+        if let Some(copies) = wal.copies {
+            range("storage.wal_config.copies", u64::from(copies), 1, 2)?;
+        }
+        let disk = &self.storage.disk;
+        let times = [
+            ("check_every_ms", disk.check_every_ms),
+            ("answer_within_ms", disk.answer_within_ms),
+            ("deadline_ms", disk.deadline_ms),
+            ("copy_deadline_ms", disk.copy_deadline_ms),
+        ];
+        for (name, value) in times {
+            range(&format!("storage.disk.{name}"), value, 10, TIMEOUT_MS_MAX)?;
+        }
+        range("storage.disk.scrub_every_seconds", disk.scrub_every_seconds, 1, 366 * 86_400)?;
         if !wal.collection_affinity {
             let reason = "must be true: the log, the segments and the indexes of a shard always stay on one site";
             return Err(ConfigError::contradiction("storage.wal_config.collection_affinity", reason));

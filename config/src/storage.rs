@@ -16,6 +16,8 @@ pub struct StorageSettings {
     pub storage_layout: StorageLayout,
     /// How segments are written.
     pub segment: SegmentSettings,
+    /// How disks are watched, and what room they must have.
+    pub disk: DiskSettings,
     /// Credentials and endpoints of buckets.
     pub object_store: ObjectStoreSettings,
 }
@@ -97,5 +99,45 @@ pub struct SegmentSettings {
 impl Default for SegmentSettings {
     fn default() -> Self {
         Self { compression_level: 3 }
+    }
+}
+
+/// How disks are watched, and what room they must have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskSettings {
+    /// Milliseconds between two looks at each disk.
+    pub check_every_ms: u64,
+    /// Milliseconds that a disk may take to answer such a look, and that a start waits for it before the others are served.
+    pub answer_within_ms: u64,
+    /// Milliseconds after which a read or write that has not ended has failed; a large one gets more.
+    pub deadline_ms: u64,
+    /// Milliseconds after which the second copy of a write is given up, and the write goes on with one.
+    pub copy_deadline_ms: u64,
+    /// Free bytes below which a disk is called low; at most a tenth of the disk counts.
+    pub warn_free_bytes: u64,
+    /// Free bytes below which records are refused, while deletes and compaction go on; at most a twentieth of the disk counts.
+    pub refuse_free_bytes: u64,
+    /// Bytes that are kept back for when there is no other room; at most a hundredth of the disk counts.
+    pub reserve_bytes: u64,
+    /// Bytes of stored files that are read and checked again each second; 0 for as many as the disk gives.
+    pub scrub_bytes_per_second: u64,
+    /// Seconds between two such readings of everything.
+    pub scrub_every_seconds: u64,
+}
+
+impl Default for DiskSettings {
+    fn default() -> Self {
+        Self {
+            check_every_ms: 1_000,
+            answer_within_ms: 5_000,
+            deadline_ms: 10_000,
+            copy_deadline_ms: 2_000,
+            warn_free_bytes: 5 << 30,
+            refuse_free_bytes: 1 << 30,
+            reserve_bytes: 64 << 20,
+            scrub_bytes_per_second: 8 << 20,
+            scrub_every_seconds: 6 * 3_600,
+        }
     }
 }

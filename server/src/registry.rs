@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
 use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
-use proximadb_filesystem::{DirLock, LocalDisk, create_directory};
+use proximadb_filesystem::{DeadlineSettings, DirLock, LocalDisk, MirroredFilesystem, create_directory, deadlined};
+use proximadb_model::plan::RoomSettings;
 use proximadb_model::{Invalid, MetricKind, SiteId};
-use proximadb_ports::{Clock, Entropy, Executor, Fault, Filesystem, Metric, PortError, Result, Telemetry, Wal, WalCodec};
+use proximadb_ports::{
+    Clock, Entropy, Executor, Fault, Filesystem, Metric, Mirror, Partner, PortError, Reserve, Result, Telemetry, Wal, WalCodec,
+};
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
 use url::Url;
+
+use crate::places::{Entry, FolderReserve, Place, Places, SecondPlace};
 
 /// What the surroundings play.
 #[derive(Clone)]
@@ -31,6 +37,9 @@ pub(crate) struct Surroundings {
 pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std::result::Result<Parts, ConfigError> {
     let settings = Arc::new(settings);
     let surroundings = Arc::new(around.clone());
+    let configured = settings.sites(cwd)?;
+    let partners = partners(&settings, &configured);
+    let places = Arc::<Places>::default();
     let site = |site: SiteSettings| SiteParts {
         instance: site.instance,
         location: site.storage_url.to_string(),
@@ -38,10 +47,25 @@ pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std
         weight: site.weight,
         tags: site.tags.clone(),
         capacity_bytes: site.capacity_bytes,
-        opener: Arc::new(ConfiguredSite { settings: Arc::clone(&settings), site, around: Arc::clone(&surroundings) }),
+        opener: Arc::new(ConfiguredSite {
+            settings: Arc::clone(&settings),
+            partner: partners.get(&site.instance).copied(),
+            site,
+            places: Arc::clone(&places),
+            around: Arc::clone(&surroundings),
+        }),
     };
-    let sites = settings.sites(cwd)?.into_iter().map(site).collect();
-    let mut engine = EngineSettings { search_timeout: settings.search.timeout(), ..EngineSettings::default() };
+    let sites = configured.into_iter().map(site).collect();
+    let disk = &settings.storage.disk;
+    let mut engine = EngineSettings {
+        search_timeout: settings.search.timeout(),
+        site_check_every: Duration::from_millis(disk.check_every_ms),
+        site_answer_within: Duration::from_millis(disk.answer_within_ms),
+        room: RoomSettings { warn_bytes: disk.warn_free_bytes, refuse_bytes: disk.refuse_free_bytes },
+        scrub_bytes_per_second: disk.scrub_bytes_per_second,
+        scrub_every: Duration::from_secs(disk.scrub_every_seconds),
+        ..EngineSettings::default()
+    };
     engine.flush.memtable_bytes_max = usize::try_from(settings.storage.wal_config.memory_flush_size_bytes).unwrap_or(usize::MAX);
     let strategy = &settings.storage.wal_config;
     Ok(Parts {
@@ -63,53 +87,115 @@ pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std
 struct ConfiguredSite {
     settings: Arc<Settings>,
     site: SiteSettings,
+    /// The number of the site that keeps its second copies.
+    partner: Option<u32>,
+    places: Arc<Places>,
     around: Arc<Surroundings>,
+}
+
+/// The folder locks and the entry among the places of a site that is in use.
+struct Hold {
+    _locks: Vec<DirLock>,
+    _entry: Entry,
+}
+
+impl ConfiguredSite {
+    fn deadline(&self) -> DeadlineSettings {
+        DeadlineSettings { base: Duration::from_millis(self.settings.storage.disk.deadline_ms), ..DeadlineSettings::default() }
+    }
+
+    fn copy_deadline(&self) -> Duration {
+        Duration::from_millis(self.settings.storage.disk.copy_deadline_ms)
+    }
+
+    fn segments(&self, filesystem: &Arc<dyn Filesystem>) -> Arc<ViperStore> {
+        let level = i32::from(self.settings.storage.segment.compression_level);
+        let options = ViperOptions { compression: Compression::Zstd { level }, ..ViperOptions::default() };
+        Arc::new(ViperStore::new(Arc::clone(filesystem), Arc::clone(&self.around.clock), options))
+    }
+
+    fn codec(&self) -> Arc<dyn WalCodec> {
+        match self.settings.storage.wal_config.codec {
+            Codec::Avro => Arc::new(AvroCodec),
+            Codec::Bincode => Arc::new(BincodeCodec),
+        }
+    }
+
+    fn wal_settings(&self) -> WalSettings {
+        WalSettings {
+            file_bytes_max: self.settings.storage.wal_config.file_bytes_max,
+            deadline: self.deadline().base,
+            mirror_deadline: self.copy_deadline(),
+            ..WalSettings::default()
+        }
+    }
+
+    fn wal_context(&self) -> WalContext {
+        let around = &self.around;
+        WalContext { clock: Arc::clone(&around.clock), entropy: Arc::clone(&around.entropy), executor: Arc::clone(&around.executor) }
+    }
+
+    /// The filesystem of a URL, in which nothing takes for ever.
+    fn filesystem(&self, url: &Url) -> Result<Arc<dyn Filesystem>> {
+        let opened = proximadb_filesystem::open(url.as_str(), &store_options(&self.settings, url))?;
+        Ok(deadlined(opened, Arc::clone(&self.around.clock), self.deadline()))
+    }
+
+    /// Takes the site's folders; these are system calls, and a disk that hangs lets them wait.
+    async fn take_folders(&self) -> Result<Vec<DirLock>> {
+        let folders: Vec<PathBuf> = [&self.site.storage_url, &self.site.wal_url].into_iter().filter_map(local).collect();
+        let taken = tokio::task::spawn_blocking(move || folders.iter().map(|folder| take_folder(folder)).collect::<Result<Vec<_>>>());
+        let gone = |e| PortError::new(Fault::Unavailable, "site.open", &self.site.storage_url, "the runtime is ending").with_source(e);
+        taken.await.map_err(gone)?
+    }
+
+    async fn reserve(&self, filesystem: &dyn Filesystem) -> Result<Option<Arc<dyn Reserve>>> {
+        let (Some(folder), Some(space)) = (local(&self.site.storage_url), filesystem.space().await?) else { return Ok(None) };
+        let bytes = self.settings.storage.disk.reserve_bytes.min(space.total_bytes / 100);
+        Ok(Some(Arc::new(FolderReserve::new(folder, bytes))))
+    }
 }
 
 #[async_trait]
 impl SiteOpener for ConfiguredSite {
     async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
-        let mut locks = Vec::new();
-        let filesystem = open_filesystem(&self.settings, &self.site.storage_url, &mut locks)?;
-        let id = site_identity(&*filesystem, new).await?;
-        let level = i32::from(self.settings.storage.segment.compression_level);
-        let options = ViperOptions { compression: Compression::Zstd { level }, ..ViperOptions::default() };
-        let segments = Arc::new(ViperStore::new(Arc::clone(&filesystem), Arc::clone(&self.around.clock), options));
-        let wal = open_wal(&self.settings, &self.site.wal_url, &self.around, &mut locks).await?;
-        Ok(SiteAccess { id, filesystem, segments, wal, mirror: None, reserve: None, hold: Box::new(locks) })
+        let locks = self.take_folders().await?;
+        let own = self.filesystem(&self.site.storage_url)?;
+        let id = site_identity(&*own, new).await?;
+        let folder = local(&self.site.wal_url);
+        let entry = self.places.enter(self.site.instance, Place { filesystem: Arc::clone(&own), wal: folder.clone() });
+        let reserve = self.reserve(&*own).await?;
+        let partner = self.partner.map(|instance| Arc::new(SecondPlace { places: Arc::clone(&self.places), instance, of: id }));
+        let (filesystem, mirror): (Arc<dyn Filesystem>, Option<Arc<dyn Mirror>>) = match &partner {
+            Some(partner) => {
+                let partner = Arc::clone(partner) as Arc<dyn Partner>;
+                let mirrored = MirroredFilesystem::new(own, partner, Arc::clone(&self.around.clock), self.copy_deadline());
+                (Arc::clone(&mirrored) as Arc<dyn Filesystem>, Some(mirrored))
+            }
+            None => (own, None),
+        };
+        let wal: Arc<dyn Wal> = match folder {
+            Some(folder) => {
+                let disk = Arc::new(LocalDisk::open(&folder)?);
+                let partner = partner.map(|partner| partner as Arc<dyn Partner>);
+                Arc::new(FileWal::open(disk, partner, self.codec(), self.wal_settings(), self.wal_context()).await?)
+            }
+            None => {
+                let bucket = self.filesystem(&self.site.wal_url)?;
+                Arc::new(ObjectWal::open(bucket, "", self.codec(), self.wal_settings(), self.wal_context()).await?)
+            }
+        };
+        let segments = self.segments(&filesystem);
+        Ok(SiteAccess { id, filesystem, segments, wal, mirror, reserve, hold: Box::new(Hold { _locks: locks, _entry: entry }) })
     }
-}
 
-fn codecs() -> Vec<Arc<dyn WalCodec>> {
-    vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)]
-}
-
-fn open_filesystem(settings: &Settings, url: &Url, locks: &mut Vec<DirLock>) -> Result<Arc<dyn Filesystem>> {
-    if let Some(folder) = local(url) {
-        locks.push(take_folder(&folder)?);
-    }
-    proximadb_filesystem::open(url.as_str(), &store_options(settings, url))
-}
-
-async fn open_wal(settings: &Settings, url: &Url, around: &Surroundings, locks: &mut Vec<DirLock>) -> Result<Arc<dyn Wal>> {
-    let wal = &settings.storage.wal_config;
-    let codec: Arc<dyn WalCodec> = match wal.codec {
-        Codec::Avro => Arc::new(AvroCodec),
-        Codec::Bincode => Arc::new(BincodeCodec),
-    };
-    let options = WalSettings { file_bytes_max: wal.file_bytes_max, ..WalSettings::default() };
-    let context =
-        WalContext { clock: Arc::clone(&around.clock), entropy: Arc::clone(&around.entropy), executor: Arc::clone(&around.executor) };
-    match local(url) {
-        Some(folder) => {
-            locks.push(take_folder(&folder)?);
-            let disk = Arc::new(LocalDisk::open(&folder)?);
-            Ok(Arc::new(FileWal::open(disk, None, codec, options, context).await?))
-        }
-        None => {
-            let bucket = open_filesystem(settings, url, locks)?;
-            Ok(Arc::new(ObjectWal::open(bucket, "", codec, options, context).await?))
-        }
+    async fn open_second(&self, id: SiteId) -> Result<SiteAccess> {
+        let none = || PortError::new(Fault::Unavailable, "site.open_second", id, "no second copies of this site are kept");
+        let partner = SecondPlace { places: Arc::clone(&self.places), instance: self.partner.ok_or_else(none)?, of: id };
+        let filesystem = partner.filesystem()?;
+        let wal = FileWal::open(partner.disk()?, None, self.codec(), self.wal_settings(), self.wal_context()).await?;
+        let segments = self.segments(&filesystem);
+        Ok(SiteAccess { id, filesystem, segments, wal: Arc::new(wal), mirror: None, reserve: None, hold: Box::new(()) })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Checking stored files against their manifest, and putting damaged ones anew from their second copies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use proximadb_model::{Manifest, SegmentEntry};
+use proximadb_model::{Manifest, SegmentEntry, ShardId};
 use proximadb_ports::{Clock, Fault, Filesystem, Mirror, PortError, PutMode, Result};
 
 use crate::env::Env;
@@ -128,4 +129,20 @@ pub(crate) async fn scrub(env: &Env, files: &ShardFiles, access: &SiteAccess, ma
         env.telemetry.count("proximadb_files_repaired_total", &[], 1);
     }
     Ok(damaged)
+}
+
+/// Brings back everything of a shard from its site's second copies, its manifest last; `None` where they have nothing of it either.
+///
+/// # Errors
+/// `Corrupt` for a manifest that cannot be read; those of either site.
+pub(crate) async fn whole_shard(access: &SiteAccess, shard: ShardId) -> Result<Option<Manifest>> {
+    let Some(mirror) = &access.mirror else { return Ok(None) };
+    let copies = ShardFiles { shard, filesystem: mirror.second()?, segments: Arc::clone(&access.segments) };
+    let Some(number) = copies.manifest_numbers().await?.last().copied() else { return Ok(None) };
+    let manifest = copies.read_manifest(number).await?;
+    let keys = manifest.segments.iter().flat_map(|entry| copies.keys(entry)).map(|(key, _, _)| key);
+    for key in keys.chain([layout::manifest(shard, number)]) {
+        mirror.restore(&key, mirror.second_copy(&key).await?).await?;
+    }
+    Ok(Some(manifest))
 }

@@ -33,6 +33,8 @@ struct State {
     condition: Condition,
     /// Takes no new shards, and gives its own away.
     draining: bool,
+    /// Whether what it holds has been taken in; before that its second copies are left as they are.
+    taken_in: bool,
     space: Option<Space>,
     recovered: Recovered,
 }
@@ -67,6 +69,7 @@ impl Site {
             id: None,
             condition: Condition::Missing("has not answered yet".to_owned()),
             draining: false,
+            taken_in: false,
             space: None,
             recovered: Recovered::default(),
         };
@@ -129,6 +132,14 @@ impl Site {
         self.state().space = space;
     }
 
+    pub(crate) fn is_taken_in(&self) -> bool {
+        self.state().taken_in
+    }
+
+    pub(crate) fn set_taken_in(&self) {
+        self.state().taken_in = true;
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.state().draining
     }
@@ -148,6 +159,7 @@ impl Site {
             return Err(PortError::new(Fault::Unavailable, "site.open", &self.location, message));
         }
         state.id = Some(access.id);
+        state.taken_in = false;
         state.condition = Condition::Serving(None);
         self.open.store(Some(access));
         Ok(())

@@ -8,7 +8,7 @@ use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
 use proximadb_engine::{BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
-use proximadb_ports::{Clock, Database, Entropy, Executor, Metric, PortError, Result, WalCodec};
+use proximadb_ports::{Clock, Database, Entropy, Executor, Fault, Metric, PortError, Result, WalCodec};
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
 use proximadb_viper::{ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, WalContext, WalSettings};
@@ -112,6 +112,10 @@ impl SiteOpener for SimOpener {
         let wal = Arc::new(FileWal::open(disk, None, Arc::clone(&self.codec), WalSettings::default(), self.context.clone()).await?);
         let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&self.context.clock), ViperOptions::default()));
         Ok(SiteAccess { id, filesystem, segments, wal, mirror: None, reserve: None, hold: Box::new(()) })
+    }
+
+    async fn open_second(&self, id: SiteId) -> Result<SiteAccess> {
+        Err(PortError::new(Fault::Unavailable, "site.open_second", id, "no second copies are kept"))
     }
 }
 

@@ -38,8 +38,10 @@ impl Engine {
         let mut found = std::mem::take(&mut known.moving);
         let mut described: BTreeMap<CollectionId, Collection> = BTreeMap::new();
         let mut gaps: BTreeMap<ShardId, Slot> = BTreeMap::new();
-        for Scanned { access, shards, damaged, cards, peers, .. } in scanned {
+        let mut arrived = BTreeSet::new();
+        for Scanned { access, shards, damaged, cards, peers } in scanned {
             let at = access.id;
+            arrived.insert(at);
             known.cards.retain(|(site, _), _| *site != at);
             known.peers.retain(|(site, _), _| *site != at);
             known.peers.extend(peers.into_iter().map(|(id, location)| ((at, id), location)));
@@ -54,6 +56,7 @@ impl Engine {
             found.extend(shards);
         }
         known.dropped.extend(found.iter().filter(|f| f.manifest.state == ShardState::Dropped).map(|f| f.manifest.shard.collection));
+        self.restore_lost(&known, &mut found).await;
         let (newest, older) = recover::newest_copies(found);
         let mut to_open: BTreeMap<u32, Vec<FoundShard>> = BTreeMap::new();
         for (shard, found) in newest {
@@ -102,12 +105,37 @@ impl Engine {
         let tombs = std::mem::take(&mut known.tombs);
         for tomb in &tombs {
             let cards_gone = !known.cards.keys().any(|(_, shard)| shard.collection == tomb.manifest.shard.collection);
-            recover::clear_dropped(&self.env, tomb, all_here && cards_gone).await;
+            let in_step = tomb.access.mirror.as_ref().is_none_or(|mirror| mirror.behind().is_none());
+            recover::clear_dropped(&self.env, tomb, all_here && cards_gone && in_step).await;
         }
         if !all_here {
             known.tombs = tombs;
         }
+        for site in self.sites.iter().filter(|site| site.id().is_some_and(|id| arrived.contains(&id))) {
+            site.set_taken_in();
+        }
         self.report_gaps();
+    }
+
+    /// Brings shards back from the second copies of a site that should have them, as cards say, and has nothing of them.
+    async fn restore_lost(&self, known: &Known, found: &mut Vec<FoundShard>) {
+        let missing: BTreeSet<(SiteId, ShardId)> = known.cards.iter().map(|((_, shard), home)| (*home, *shard)).collect();
+        for (home, shard) in missing {
+            let is_open = || self.catalog.get(shard.collection).is_some_and(|c| c.shard(shard.index).is_ok());
+            if known.dropped.contains(&shard.collection) || found.iter().any(|f| f.manifest.shard == shard) || is_open() {
+                continue;
+            }
+            let Some((site, access)) = self.site(home).and_then(|site| Some((site, site.access().ok()?))) else { continue };
+            match crate::repair::whole_shard(&access, shard).await {
+                Ok(Some(manifest)) => {
+                    self.env.telemetry.count("proximadb_shards_restored_total", &[], 1);
+                    tracing::warn!(%shard, site = site.location, "was gone, and is restored from its second copies");
+                    found.push(FoundShard { site: Arc::clone(site), access, manifest });
+                }
+                Ok(None) => {}
+                Err(e) => tracing::warn!(%shard, error = chain(&e), "its second copies cannot be used"),
+            }
+        }
     }
 
     /// Why a shard is missing of which a card says that it lies on `site`.

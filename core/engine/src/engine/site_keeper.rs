@@ -323,12 +323,13 @@ impl Keeper {
         let behind = access.mirror.as_ref().and_then(|mirror| mirror.behind());
         for (what, trouble) in [("log", access.wal.degraded()), ("second copies", behind.clone())] {
             let subject = format!("{what} of site {}", site.location);
-            match trouble {
+            // Copies that have never been compared are no news until they could have been.
+            match trouble.filter(|_| self.looks > 5) {
                 Some(trouble) => engine.env.problem_once(subject, trouble),
                 None => engine.env.clear_problem(&subject),
             }
         }
-        if behind.is_none() || self.catching_up.swap(true, Ordering::AcqRel) {
+        if behind.is_none() || !site.is_taken_in() || self.catching_up.swap(true, Ordering::AcqRel) {
             return;
         }
         let (access, done, location) = (Arc::clone(access), Arc::clone(&self.catching_up), site.location.clone());
