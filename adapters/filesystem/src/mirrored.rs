@@ -117,6 +117,12 @@ impl MirroredFilesystem {
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
+    /// Says that the copies are no longer known to be complete, until somebody catches up: for whoever sees the partner go, since it may
+    /// come back as another disk before anything was put.
+    pub fn fall_behind(&self, reason: impl Into<String>) {
+        self.shared.fall_behind(reason.into());
+    }
+
     async fn change(&self, key: &str, change: Change) -> Result<()> {
         let op = change.op();
         check_key(op, key)?;
@@ -198,11 +204,11 @@ impl Shared {
             (Err(_), Ok(())) if taken(&own) => self.equalise(turn, key).await,
             _ => second,
         };
-        if let Err(error) = own.as_ref().or_else(|error| if taken(&own) { Ok(&()) } else { Err(error) }) {
+        match (&own, second) {
             // Nobody knows any more whether both have it.
-            self.fall_behind(format!("the site itself failed: {error}"));
-        } else if let Err(error) = second {
-            self.fall_behind(error.to_string());
+            (Err(error), _) if !taken(&own) => self.fall_behind(format!("the site itself failed: {error}")),
+            (_, Err(error)) => self.fall_behind(error.to_string()),
+            _ => {}
         }
         own
     }

@@ -317,3 +317,17 @@ async fn a_change_that_fails_on_the_partner_ends_catching_up() {
     pair.mirrored.catch_up().await.expect("again");
     assert_eq!(second.keys(), ["a/segment/1", "beside/1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_sees_the_partner_go_ends_the_step_and_what_is_being_caught_up() {
+    let pair = in_step(9).await;
+    pair.mirrored.fall_behind("its disk was taken out");
+    assert_eq!(pair.mirrored.behind().as_deref(), Some("its disk was taken out"));
+    pair.mirrored.put("a/segment/1", body(), PutMode::CreateOnly).await.expect("put");
+    assert!(pair.other.store.take_log().is_empty(), "the partner is left alone");
+    let mut catch_up = Box::pin(pair.mirrored.catch_up());
+    assert!(futures_util::poll!(&mut catch_up).is_pending());
+    pair.mirrored.fall_behind("it was taken out again");
+    assert!(catch_up.await.expect_err("in between").message.contains("taken out again"));
+    assert!(pair.mirrored.behind().is_some());
+}
