@@ -40,6 +40,9 @@ pub trait Mirror: Send + Sync + 'static {
     /// Why the second copies are not complete; `None` when everything is there twice.
     fn behind(&self) -> Option<String>;
 
+    /// Takes the second copies for incomplete until they have been compared again: the partner has been away.
+    fn fall_behind(&self, why: &str);
+
     /// Copies what the partner lacks and removes what it has too much, and gives the number of objects that this took.
     ///
     /// Objects are never changed, so those with the same key and length on both sites are the same; one object at a time is held in

@@ -83,6 +83,21 @@ pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std
     })
 }
 
+/// Which site keeps the second copies of which: the next one on another disk, in the order of the configuration.
+fn partners(settings: &Settings, sites: &[SiteSettings]) -> BTreeMap<u32, u32> {
+    let disks: Vec<u32> =
+        sites.iter().filter(|s| local(&s.storage_url).is_some() && local(&s.wal_url).is_some()).map(|s| s.instance).collect();
+    if settings.storage.wal_config.copies == Some(1) || disks.len() < 2 {
+        return BTreeMap::new();
+    }
+    let next = disks.iter().cycle().skip(1);
+    disks.iter().copied().zip(next.copied()).collect()
+}
+
+fn codecs() -> Vec<Arc<dyn WalCodec>> {
+    vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)]
+}
+
 /// A site as the settings describe it, opened as often as it comes back.
 struct ConfiguredSite {
     settings: Arc<Settings>,

@@ -117,12 +117,6 @@ impl MirroredFilesystem {
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
-    /// Says that the copies are no longer known to be complete, until somebody catches up: for whoever sees the partner go, since it may
-    /// come back as another disk before anything was put.
-    pub fn fall_behind(&self, reason: impl Into<String>) {
-        self.shared.fall_behind(reason.into());
-    }
-
     async fn change(&self, key: &str, change: Change) -> Result<()> {
         let op = change.op();
         check_key(op, key)?;
@@ -324,6 +318,10 @@ impl Drop for CatchingUp<'_> {
 impl Mirror for MirroredFilesystem {
     fn behind(&self) -> Option<String> {
         self.shared.state().behind.clone()
+    }
+
+    fn fall_behind(&self, why: &str) {
+        self.shared.fall_behind(why.to_owned());
     }
 
     async fn catch_up(&self) -> Result<u64> {

@@ -124,10 +124,20 @@ impl Engine {
         }
     }
 
+    /// Lets every other site compare its second copies anew: some of them may be on this one.
+    fn compare_copies(&self, gone: &SiteRef) {
+        for (site, access) in self.open_sites() {
+            if let Some(mirror) = access.mirror.as_ref().filter(|_| !Arc::ptr_eq(site, gone)) {
+                mirror.fall_behind(&format!("site {} went away", gone.location));
+            }
+        }
+    }
+
     /// Ends the use of a site that is gone. Its shards are listed as missing until it is back.
     fn close(&self, site: &SiteRef, why: &str) {
         let id = site.id();
         self.unreachable(site, why.to_owned());
+        self.compare_copies(site);
         for collection in self.catalog.all() {
             for shard in collection.reachable().into_iter().filter(|shard| Arc::ptr_eq(&shard.site, site)) {
                 collection
