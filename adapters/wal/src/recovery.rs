@@ -22,7 +22,7 @@ pub(crate) struct Recovered {
 
 /// A file that the own disk has lost.
 pub(crate) struct Missing {
-    file: u32,
+    pub(crate) file: u32,
     log: Option<LogId>,
     proven: u32,
 }

@@ -111,6 +111,8 @@ pub struct Scan {
     pub batches: Vec<Header>,
     /// Where those of them stand that are not whole in every copy.
     pub once: Vec<Place>,
+    /// Whether one of several copies would be taken for damaged if it were the only one.
+    pub hurt: bool,
     /// Damage among bytes that were durable, and so may have been acknowledged.
     pub damage: Vec<Damage>,
     /// Where the torn tail begins; the file's length where there is none.
@@ -142,13 +144,15 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
     let mut durable = proof;
     let mut proofs: Vec<Place> = Vec::new();
     let mut frames: BTreeMap<u64, (Header, usize)> = BTreeMap::new();
-    let mut hurt: BTreeMap<u64, Damage> = BTreeMap::new();
+    let mut bad: BTreeMap<u64, Damage> = BTreeMap::new();
+    let mut hurt = false;
     for bytes in copies {
+        let (mut said, mut whole_to) = (proof, bytes.len() as u64);
         for item in Scanner::of_log(bytes, file, log) {
             match item {
                 Found::Frame(Frame { header, .. }) => {
                     if header.durable.file == file {
-                        durable = durable.max(u64::from(header.durable.offset));
+                        said = said.max(u64::from(header.durable.offset));
                     }
                     if log.is_some() && proofs.last() != Some(&header.durable) {
                         proofs.push(header.durable);
@@ -156,16 +160,19 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
                     frames.entry(u64::from(header.place.offset)).or_insert((header, 0)).1 += 1;
                 }
                 Found::Damage(damage) => {
-                    let known = hurt.entry(damage.bytes.start).or_insert_with(|| damage.clone());
+                    whole_to = whole_to.min(damage.bytes.start);
+                    let known = bad.entry(damage.bytes.start).or_insert_with(|| damage.clone());
                     if known.batch.is_none() && damage.batch.is_some() {
                         *known = damage;
                     }
                 }
             }
         }
+        hurt |= copies.len() > 1 && whole_to < said;
+        durable = durable.max(said);
     }
     let length = copies.iter().map(|bytes| bytes.len() as u64).max().unwrap_or(0);
-    let mut result = Scan { torn_at: length, proven: durable, proofs, log, ..Scan::default() };
+    let mut result = Scan { torn_at: length, proven: durable, hurt, proofs, log, ..Scan::default() };
     if log.is_none() && length > 0 {
         // Without the number no frame can be told from a smuggled one; together they prove that there was something.
         if durable > 0 {
@@ -178,7 +185,7 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
     let end = length.max(durable);
     let mut at = 0;
     for (offset, found) in frames.into_iter().map(|(offset, found)| (offset, Some(found))).chain([(end, None)]) {
-        for damage in gap(at..offset, length, &hurt) {
+        for damage in gap(at..offset, length, &bad) {
             if damage.bytes.start >= durable {
                 result.torn_at = damage.bytes.start;
                 return result;
@@ -206,13 +213,13 @@ fn log_of(copies: &[&[u8]], file: u32) -> Option<LogId> {
 }
 
 /// The damage between two frames that are whole in some copy, cut where a copy's damage begins and where the copies end.
-fn gap(between: Range<u64>, length: u64, hurt: &BTreeMap<u64, Damage>) -> Vec<Damage> {
+fn gap(between: Range<u64>, length: u64, bad: &BTreeMap<u64, Damage>) -> Vec<Damage> {
     let mut damages = Vec::new();
     let mut at = between.start;
     while at < between.end {
-        let next = hurt.range(at + 1..).next().map_or(between.end, |(start, _)| *start);
+        let next = bad.range(at + 1..).next().map_or(between.end, |(start, _)| *start);
         let next = if at < length { next.min(length) } else { next };
-        let known = hurt.get(&at).filter(|damage| damage.batch.is_some());
+        let known = bad.get(&at).filter(|damage| damage.batch.is_some());
         let end = known.map_or(next, |damage| damage.bytes.end).min(between.end);
         damages.push(Damage { bytes: at..end, batch: known.and_then(|damage| damage.batch) });
         at = end;
