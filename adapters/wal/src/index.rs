@@ -37,7 +37,8 @@ struct Wound {
     fault: Fault,
 }
 
-/// A copy was in force when it was made, so it goes before whatever it overlaps, and nothing else changes.
+/// A copy was in force when it was made, so it goes before whatever it overlaps. What has later sequences and an earlier epoch was
+/// replaced when the batch was first written. Nothing else changes.
 fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
     let at = entries.partition_point(|e| e.last < copy.first);
     let overlapping = entries.iter().skip(at).take_while(|e| e.first <= copy.last).count();
@@ -45,6 +46,9 @@ fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
     let written = entries.get(at).filter(same).map_or(Place::default(), |e| e.written);
     entries.drain(at..at + overlapping);
     entries.insert(at, Entry { written, ..copy });
+    let mut after = entries.split_off(at + 1);
+    after.retain(|e| e.epoch >= copy.epoch);
+    entries.append(&mut after);
 }
 
 fn in_force(entries: &mut VecDeque<Entry>, first: Sequence) -> Option<&mut Entry> {

@@ -61,6 +61,22 @@ proptest! {
     }
 }
 
+/// Two batches failed on the own disk and stood on the second one; the batch that replaced both was copied, and lost where it first
+/// stood. The copy overlaps only the first of them: the second one came back behind it here.
+#[test]
+fn a_copy_keeps_away_what_it_does_not_overlap() {
+    use wal::Step::{Append, FailSync, FailWrite, Idle, Reopen, Sync, Trouble};
+    let append = |shard, count| Append { shard, count };
+    let failed = [append(2, 0), Sync { shard: 2 }, Reopen, append(2, 5), append(2, 0), append(0, 0), FailWrite, Idle];
+    let then = [Trouble(5_306_266_605_448_899_639), FailSync, FailSync, Sync { shard: 2 }, append(2, 0), Sync { shard: 0 }, FailSync, Idle];
+    let steps = [failed, then].concat();
+    for seed in (0..40).chain([8_652_645_733_725_198_373]) {
+        for weather in [Weather::Fair, Weather::Losses] {
+            run(|| async { wal::keeps_to_the_model(&mut MirroredWorld::new(seed, true, weather), &steps).await });
+        }
+    }
+}
+
 /// Appends batches after `written`, each synced, until there are this many.
 async fn write(writer: &mut dyn WalWriter, of: ShardId, epoch: u64, written: &mut Vec<WriteBatch>, count: usize) {
     while written.len() < count {

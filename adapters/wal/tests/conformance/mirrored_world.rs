@@ -51,6 +51,8 @@ pub(crate) struct MirroredWorld {
     weather: Weather,
     /// What the next crash destroys, if it is in two copies then: the own disk, or the second.
     loses: Option<bool>,
+    /// Whether the own disk was lost and batches may be on the second one alone: then it is spared.
+    spared: bool,
 }
 
 impl MirroredWorld {
@@ -62,6 +64,7 @@ impl MirroredWorld {
             wal: None,
             weather,
             loses: None,
+            spared: false,
         }
     }
 
@@ -143,7 +146,9 @@ impl MirroredWorld {
 
     async fn lose(&mut self, draw: u64) {
         let inject = |effect, times| self.second.inject(Injection::next(effect).times(times).about("wal"));
+        self.spared &= self.degraded().is_some();
         match draw % 9 {
+            0..=4 if self.spared => self.rest().await,
             0 => inject(Effect::Fail(Fault::Unavailable), 1),
             1 => inject(Effect::Fail(Fault::Exhausted), 1 + draw % 7),
             2 => inject(Effect::LoseReply, 1),
@@ -174,7 +179,10 @@ impl WalHarness for MirroredWorld {
         self.own.crash().await;
         self.second = self.second.crash();
         match lost {
-            Some(true) => self.own.disk.wipe(),
+            Some(true) => {
+                self.own.disk.wipe();
+                self.spared = true;
+            }
             Some(false) => self.second.wipe(),
             None => {}
         }
