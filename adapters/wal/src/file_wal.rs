@@ -66,6 +66,7 @@ impl FileWal {
         let medium = Medium::Disk(disk.clone());
         let Recovered { mut index, missing, leftovers } = recover(&medium, mirror.as_deref()).await?;
         for missing in missing {
+            index.set_hurt(missing.file);
             missing.take_place(&disk).await?;
         }
         if let Some(mirror) = mirror.as_ref().filter(|_| !leftovers.is_empty()) {

@@ -53,7 +53,8 @@ impl GroupWriter {
                     timer = None;
                     self.write(group).await;
                 }
-                Step::Wait { .. } if self.copy_some().await => {}
+                // A batch that waits for its time is not to wait for this.
+                Step::Wait { queued: false } if self.copy_some().await => {}
                 Step::Wait { queued } => {
                     if (queued || self.watermark_due) && timer.is_none() {
                         timer = Some(sleep(Arc::clone(&self.clock), self.idle));
@@ -86,20 +87,30 @@ impl GroupWriter {
     async fn copy_some(&mut self) -> bool {
         let rested = self.clock.monotonic() >= self.copy_from;
         let Some(mirror) = self.shared.mirror.clone().filter(|_| rested && self.tail.mirrors()) else { return false };
-        let once = self.shared.state().index.once(COPY_BYTES_MAX);
-        if once.is_empty() {
-            return false;
+        let entries = {
+            let mut state = self.shared.state();
+            let entries = state.index.wants_copies(COPY_BYTES_MAX);
+            if entries.is_empty() && !state.index.frees_hurt(state.active) {
+                return false;
+            }
+            entries
+        };
+        if entries.is_empty() {
+            return match self.shared.free().await {
+                Ok(()) => true,
+                Err(failure) => self.rest(&mirror, &failure),
+            };
         }
         let mut reader = self.shared.reader();
-        let mut copies = Vec::with_capacity(once.len());
-        for (shard, entry) in once {
+        let mut copies = Vec::with_capacity(entries.len());
+        for (shard, entry) in entries {
             match reader.copy(shard, &entry).await {
                 Ok(copy) => copies.push(copy),
                 Err(failure) if failure.fault == Fault::Unavailable => return self.rest(&mirror, &failure),
                 // The shard's next replay says so too.
                 Err(failure) => {
                     tracing::error!(error = ?failure, "a batch of the log is lost in both copies");
-                    self.shared.state().index.leave_once(entry.place);
+                    self.shared.state().index.give_up(entry.place);
                 }
             }
         }
@@ -107,19 +118,12 @@ impl GroupWriter {
             return true;
         }
         let outcome = self.tail.write(&copies).await;
-        let done = {
-            let mut state = self.shared.state();
-            state.take(&outcome, self.tail.active());
-            state.index.once(0).is_empty()
-        };
+        self.shared.state().take(&outcome, self.tail.active());
         self.watermark_due |= outcome.failure.is_none();
-        if let Some(failure) = &outcome.failure {
-            return self.rest(&mirror, failure);
+        match &outcome.failure {
+            Some(failure) => self.rest(&mirror, failure),
+            None => true,
         }
-        if done && self.shared.free().await.is_err() {
-            tracing::warn!("files of the log that nobody needs could not be deleted");
-        }
-        true
     }
 
     fn rest(&mut self, mirror: &Mirror, failure: &PortError) -> bool {

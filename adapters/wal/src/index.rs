@@ -37,7 +37,8 @@ struct Wound {
     fault: Fault,
 }
 
-/// A copy was in force when it was made, so it goes before whatever it overlaps, and nothing else changes.
+/// A copy was in force when it was made, so it goes before whatever it overlaps. What has later sequences and an earlier epoch was
+/// replaced when the batch was first written. Nothing else changes.
 fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
     let at = entries.partition_point(|e| e.last < copy.first);
     let overlapping = entries.iter().skip(at).take_while(|e| e.first <= copy.last).count();
@@ -45,6 +46,9 @@ fn add_copy(entries: &mut VecDeque<Entry>, copy: Entry) {
     let written = entries.get(at).filter(same).map_or(Place::default(), |e| e.written);
     entries.drain(at..at + overlapping);
     entries.insert(at, Entry { written, ..copy });
+    let mut after = entries.split_off(at + 1);
+    after.retain(|e| e.epoch >= copy.epoch);
+    entries.append(&mut after);
 }
 
 fn in_force(entries: &mut VecDeque<Entry>, first: Sequence) -> Option<&mut Entry> {
@@ -63,6 +67,10 @@ pub(crate) struct Index {
     /// Places of batches that are in one copy although there should be two, with whose they are and their first sequence; some of
     /// them may no longer be in force.
     once: BTreeMap<Place, (ShardId, Sequence)>,
+    /// Places of batches that were found whole in no copy when they were to be written once more.
+    lost: BTreeSet<Place>,
+    /// Files of which one copy alone would look damaged.
+    hurt: BTreeSet<u32>,
     /// Per shard, the furthest place at which a batch that it no longer needs was first written, and that batch's last sequence.
     passed: BTreeMap<ShardId, (Place, Sequence)>,
     /// Shards that were refused a replay because of damage of which nobody knows whose it is.
@@ -75,6 +83,9 @@ impl Index {
     /// Takes what was found in a file; files come in the order of their numbers.
     pub(crate) fn add_file(&mut self, file: u32, bytes: u64, scan: &Scan) {
         self.files.insert(file, bytes);
+        if scan.hurt {
+            self.hurt.insert(file);
+        }
         if scan.proven < bytes {
             self.proven.insert(file, scan.proven);
         }
@@ -126,9 +137,29 @@ impl Index {
         }
     }
 
+    /// The first batches that are to be written once more, up to this many bytes but at least one: those in one copy although there
+    /// should be two, and those that keep a file from being freed of which one copy alone would look damaged.
+    pub(crate) fn wants_copies(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
+        let mut found = self.once(bytes_max);
+        if let Some(last) = self.hurt.last().copied() {
+            let all = self.shards.iter().flat_map(|(shard, entries)| entries.iter().map(|entry| (*shard, *entry)));
+            let older = all.filter(|(_, entry)| entry.place.file <= last && !self.once.contains_key(&entry.place));
+            found.extend(older.filter(|(_, entry)| !self.lost.contains(&entry.place)));
+            found.sort_unstable_by_key(|(_, entry)| entry.place);
+        }
+        let mut bytes = 0;
+        let fits = found.iter().take_while(|(_, entry)| {
+            bytes += u64::from(entry.bytes);
+            bytes <= bytes_max
+        });
+        let count = fits.count().max(1);
+        found.truncate(count);
+        found
+    }
+
     /// The first batches that are in one copy although there should be two, up to this many bytes but at least one.
-    pub(crate) fn once(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
-        let mut found: Vec<(ShardId, Entry)> = Vec::new();
+    fn once(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
+        let mut found = Vec::new();
         let mut stale = Vec::new();
         let mut bytes = 0;
         for (place, (shard, first)) in &self.once {
@@ -138,10 +169,10 @@ impl Index {
                 continue;
             };
             bytes += u64::from(entry.bytes);
-            if bytes > bytes_max && !found.is_empty() {
+            found.push((*shard, *entry));
+            if bytes > bytes_max {
                 break;
             }
-            found.push((*shard, *entry));
         }
         for place in stale {
             self.once.remove(&place);
@@ -149,9 +180,38 @@ impl Index {
         found
     }
 
-    /// No longer tries to copy a batch.
-    pub(crate) fn leave_once(&mut self, place: Place) {
+    /// Whether the loss of one copy would lose something, or look as if it did.
+    pub(crate) fn lacks_copies(&mut self) -> bool {
+        !self.hurt.is_empty() || !self.once(0).is_empty()
+    }
+
+    /// Whether a file of which one copy alone would look damaged can be freed.
+    pub(crate) fn frees_hurt(&self, active: Option<u32>) -> bool {
+        !self.hurt.is_empty() && self.unneeded(active).iter().any(|file| self.hurt.contains(file))
+    }
+
+    /// Takes a file whose own copy was lost, so that a damaged one stands in its place.
+    pub(crate) fn set_hurt(&mut self, file: u32) {
+        self.hurt.insert(file);
+    }
+
+    /// Takes note that files are gone in both copies.
+    pub(crate) fn forget_hurt(&mut self, files: &[u32]) {
+        self.hurt.retain(|file| self.files.contains_key(file) || !files.contains(file));
+    }
+
+    /// Where a batch stands now, if it has been written once more.
+    pub(crate) fn moved(&self, shard: ShardId, entry: &Entry) -> Option<Entry> {
+        let entries = self.shards.get(&shard)?;
+        let now = entries.get(entries.partition_point(|e| e.last < entry.first))?;
+        let same = (now.epoch, now.first, now.last) == (entry.epoch, entry.first, entry.last);
+        (same && now.place != entry.place).then_some(*now)
+    }
+
+    /// No longer tries to copy a batch that is whole nowhere.
+    pub(crate) fn give_up(&mut self, place: Place) {
         self.once.remove(&place);
+        self.lost.insert(place);
     }
 
     /// Of two batches with a sequence in common the one of the later epoch stays, and within an epoch the one further on in the

@@ -62,6 +62,7 @@ impl Shared {
         let freed = self.delete(&unneeded).await;
         if let Some(mirror) = self.mirror.as_ref().filter(|_| !unneeded.is_empty()) {
             mirror.free().await;
+            self.state().index.forget_hurt(&unneeded);
         }
         freed
     }
@@ -206,7 +207,7 @@ impl Log {
         if let Some(why) = mirror.why_down() {
             return Some(format!("the log is written in one copy: {why}"));
         }
-        let lacks = !self.shared.state().index.once(0).is_empty();
+        let lacks = self.shared.state().index.lacks_copies();
         lacks.then(|| "the second copy of the log lacks batches that are still needed; they are being copied".to_owned())
     }
 }

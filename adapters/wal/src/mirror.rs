@@ -110,10 +110,7 @@ impl Mirror {
             Err(failure) => Err(failure),
         };
         if let Err(failure) = freed {
-            tracing::warn!(error = ?failure, "files of the log that nobody needs could not be deleted in their second copy");
-            if self.deadline.check().is_err() {
-                self.fail(&failure);
-            }
+            self.fail(&failure);
         }
     }
 

@@ -36,6 +36,12 @@ pub trait WalHarness: Send {
     /// Makes the next request for durability fail, where that is a step of its own.
     fn fail_next_sync(&mut self);
 
+    /// Does to the medium what a log on it must put up with as if nothing had happened, such as the loss of one of two copies;
+    /// `draw` decides what. Most media have nothing of the kind.
+    async fn trouble(&mut self, draw: u64) {
+        let _ = draw;
+    }
+
     /// Waits for longer than a log takes to go idle.
     async fn idle(&mut self);
 

@@ -3,5 +3,8 @@
 mod codecs;
 mod files;
 mod fixtures;
+mod hanging;
+mod mirrored;
+mod mirrored_world;
 mod objects;
 mod world;

@@ -51,7 +51,7 @@ impl Process {
 pub(crate) struct FileWorld {
     pub(crate) disk: SimDisk,
     pub(crate) process: Process,
-    bincode: bool,
+    pub(crate) bincode: bool,
 }
 
 impl FileWorld {
@@ -120,7 +120,7 @@ pub(crate) const PREFIX: &str = "wal/site";
 pub(crate) struct ObjectWorld {
     pub(crate) objects: SimFilesystem,
     pub(crate) process: Process,
-    bincode: bool,
+    pub(crate) bincode: bool,
 }
 
 impl ObjectWorld {

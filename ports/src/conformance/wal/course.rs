@@ -48,6 +48,8 @@ pub enum Step {
     Reopen,
     /// Cuts the power and starts again.
     Crash,
+    /// Something happens that the harness's medium must put up with.
+    Trouble(u64),
 }
 
 /// Courses of up to `length` steps.
@@ -63,6 +65,7 @@ pub fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Idle),
         1 => Just(Step::Reopen),
         2 => Just(Step::Crash),
+        3 => any::<u64>().prop_map(Step::Trouble),
     ];
     proptest::collection::vec(step, 1..length)
 }
@@ -171,6 +174,7 @@ impl Course<'_> {
             Step::Idle => self.harness.idle().await,
             Step::Reopen => self.restart(false).await,
             Step::Crash => self.restart(true).await,
+            Step::Trouble(draw) => self.harness.trouble(draw).await,
         }
     }
 
