@@ -70,7 +70,10 @@ fn start(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_new(&settings.log.filter)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(settings, &cwd, arguments.sample))
+    let ended = runtime.block_on(serve(settings, &cwd, arguments.sample));
+    // What still runs waits for a disk that hangs; everything acknowledged is on the disks.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,6 @@
 //! The sites that are in use at this moment, so that each can keep second copies on another while that is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use proximadb_filesystem::{LocalDisk, create_directory, scoped};
 use proximadb_model::SiteId;
 use proximadb_ports::{Disk, Fault, Filesystem, Partner, PortError, Reserve, Result};
+use tokio::sync::Notify;
 
 /// What others use of a site.
 #[derive(Clone)]
@@ -19,17 +20,22 @@ pub(crate) struct Place {
 
 /// The sites in use, by their numbers in the configuration.
 #[derive(Default)]
-pub(crate) struct Places(Mutex<State>);
+pub(crate) struct Places {
+    state: Mutex<State>,
+    changed: Notify,
+}
 
 #[derive(Default)]
 struct State {
     entered: u64,
     places: BTreeMap<u32, (u64, Place)>,
+    /// Sites that could not be opened when that was tried last.
+    away: BTreeSet<u32>,
 }
 
 impl Places {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets others use a site for as long as the entry lives.
@@ -38,7 +44,34 @@ impl Places {
         state.entered += 1;
         let serial = state.entered;
         state.places.insert(instance, (serial, place));
+        state.away.remove(&instance);
+        drop(state);
+        self.changed.notify_waiters();
         Entry { places: Arc::clone(self), instance, serial }
+    }
+
+    /// Notes that a site cannot be opened now, so that nobody waits for it.
+    pub(crate) fn away(&self, instance: u32) {
+        let mut state = self.state();
+        if !state.places.contains_key(&instance) {
+            state.away.insert(instance);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until a site is in use, or is known to be away; at a start all sites are opened at once.
+    pub(crate) async fn settled(&self, instance: u32) {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.state();
+                if state.places.contains_key(&instance) || state.away.contains(&instance) {
+                    return;
+                }
+            }
+            changed.await;
+        }
     }
 
     fn find(&self, instance: u32) -> Result<Place> {

@@ -164,6 +164,14 @@ impl ConfiguredSite {
         taken.await.map_err(gone)?
     }
 
+    /// Takes the folders and reads the site's identity.
+    async fn reach(&self, new: Option<SiteId>) -> Result<(Vec<DirLock>, Arc<dyn Filesystem>, SiteId)> {
+        let locks = self.take_folders().await?;
+        let own = self.filesystem(&self.site.storage_url)?;
+        let id = site_identity(&*own, new).await?;
+        Ok((locks, own, id))
+    }
+
     async fn reserve(&self, filesystem: &dyn Filesystem) -> Result<Option<Arc<dyn Reserve>>> {
         let (Some(folder), Some(space)) = (local(&self.site.storage_url), filesystem.space().await?) else { return Ok(None) };
         let bytes = self.settings.storage.disk.reserve_bytes.min(space.total_bytes / 100);
@@ -174,9 +182,8 @@ impl ConfiguredSite {
 #[async_trait]
 impl SiteOpener for ConfiguredSite {
     async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
-        let locks = self.take_folders().await?;
-        let own = self.filesystem(&self.site.storage_url)?;
-        let id = site_identity(&*own, new).await?;
+        let reached = self.reach(new).await;
+        let (locks, own, id) = reached.inspect_err(|_| self.places.away(self.site.instance))?;
         let folder = local(&self.site.wal_url);
         let entry = self.places.enter(self.site.instance, Place { filesystem: Arc::clone(&own), wal: folder.clone() });
         let reserve = self.reserve(&*own).await?;
@@ -189,6 +196,13 @@ impl SiteOpener for ConfiguredSite {
             }
             None => (own, None),
         };
+        if let Some(instance) = self.partner {
+            // The log reads both copies when it is opened. A partner that hangs is waited for no longer than it may take later.
+            tokio::select! {
+                () = self.places.settled(instance) => {}
+                () = self.around.clock.sleep(self.copy_deadline()) => {}
+            }
+        }
         let wal: Arc<dyn Wal> = match folder {
             Some(folder) => {
                 let disk = Arc::new(LocalDisk::open(&folder)?);

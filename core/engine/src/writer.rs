@@ -205,8 +205,29 @@ impl Writer {
             && !self.is_moving()
             && let Some(work) = self.next_work(self.is_quiet())
         {
-            self.start_maintenance(work);
+            if self.has_room_for(&work) {
+                self.start_maintenance(work);
+            } else {
+                self.retry_at = self.now() + self.shop.env.settings.retry_after;
+            }
         }
+    }
+
+    /// Whether what the work writes will fit on the site, as far as that is known. What does not is not begun: it would fill the
+    /// disk to the brim and be thrown away.
+    fn has_room_for(&self, work: &plan::Work) -> bool {
+        let Some(space) = self.shard.site.space() else { return true };
+        let snapshot = self.snapshot();
+        let live_bytes = |place: &usize| {
+            let view = &snapshot.segments[*place];
+            view.segment.meta.bytes as f64 * view.live() as f64 / view.rows().max(1) as f64
+        };
+        let needed: f64 = match work {
+            plan::Work::Merge(places) => places.iter().map(live_bytes).sum(),
+            plan::Work::Index(place) => live_bytes(place) / 2.0,
+            plan::Work::Drop(_) => 0.0,
+        };
+        needed * 1.2 <= space.free_bytes as f64
     }
 
     fn start_flush(&mut self) {

@@ -53,8 +53,9 @@ impl Engine {
                 None => self.unreachable(site, "does not answer".to_owned()),
             }
         }
-        for site in empty {
-            match self.open_new(site, &scanned).await {
+        let made = join_all(empty.iter().map(|site| self.open_new(site, &scanned))).await;
+        for (site, made) in empty.into_iter().zip(made) {
+            match made {
                 Ok(access) => self.admit(site, access, &mut scanned).await,
                 Err(e) => self.unreachable(site, chain(&e)),
             }
