@@ -1,20 +1,18 @@
 //! Random histories with crashes over the real engine, log, segments and indexes on simulated disks, beside a plain map.
 
-mod world;
-
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proximadb_ports::WalCodec;
 use proximadb_ports::conformance::database::{Step, check_history, histories};
+use proximadb_tests::{Log, World, small_settings};
 use proximadb_wal::{AvroCodec, BincodeCodec};
-use world::{World, small_settings};
 
 fn play(seed: u64, sites: u64, shards: u32, codec: Arc<dyn WalCodec>, steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new(seed, sites, codec, small_settings()).await;
+        let mut world = World::new(seed, sites, Log::Files, codec, small_settings()).await;
         check_history(&mut world, shards, steps).await;
     });
 }

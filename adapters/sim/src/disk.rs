@@ -52,6 +52,7 @@ impl State {
 /// What the caller of an operation learns once its effect has happened.
 enum Reply {
     Sent,
+    Late(u32),
     Lost,
 }
 
@@ -120,6 +121,16 @@ impl SimDisk {
         true
     }
 
+    /// The names of all files, whatever is being injected.
+    pub fn names(&self) -> Vec<String> {
+        self.state().files.keys().cloned().collect()
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
     /// The bytes of a file that a power cut can no longer take away.
     pub fn synced_bytes(&self, name: &str) -> Option<u64> {
         self.state().files.get(name).map(|f| f.synced as u64)
@@ -155,11 +166,12 @@ impl SimDisk {
                 Some(Effect::Hang) => None,
                 Some(Effect::Fail(fault)) => Some((effect(&mut state, Some(fault)), Reply::Sent)),
                 Some(Effect::LoseReply) => Some((effect(&mut state, None), Reply::Lost)),
+                Some(Effect::Delay(turns)) => Some((effect(&mut state, None), Reply::Late(turns))),
                 None => Some((effect(&mut state, None), Reply::Sent)),
             };
             let told = match &outcome {
                 None => "hangs".to_owned(),
-                Some((Ok(_), Reply::Sent)) => "ok".to_owned(),
+                Some((Ok(_), Reply::Sent | Reply::Late(_))) => "ok".to_owned(),
                 Some((Ok(_), Reply::Lost)) => "ok, reply lost".to_owned(),
                 Some((Err(error), _)) => error.fault.code().to_owned(),
             };
@@ -173,15 +185,24 @@ impl SimDisk {
         self.pause().await;
         match reply {
             Reply::Sent => result,
+            Reply::Late(turns) => {
+                yield_turns(u64::from(turns)).await;
+                result
+            }
             Reply::Lost => Err(injected(Fault::Unavailable, op, name)),
         }
     }
 
     async fn pause(&self) {
         let turns = self.state().rng.below(3);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
+        yield_turns(turns).await;
+    }
+}
+
+/// Lets everybody else go first, so many times.
+pub(crate) async fn yield_turns(turns: u64) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Effect {
     LoseReply,
     /// The operation does not happen and its future never ends.
     Hang,
+    /// The operation happens, and its caller learns of it only after everybody else has had this many turns.
+    Delay(u32),
 }
 
 /// One thing that will go wrong: which operations it is about, how many of them pass first, how many it then hits.

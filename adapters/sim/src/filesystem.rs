@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space};
 
+use crate::disk::yield_turns;
 use crate::faults::{Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -104,6 +105,11 @@ impl SimFilesystem {
         true
     }
 
+    /// Bytes of all objects.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
     /// Every key, whatever is being injected.
     pub fn keys(&self) -> Vec<String> {
         self.state().objects.keys().cloned().collect()
@@ -132,7 +138,7 @@ impl SimFilesystem {
             let outcome = match struck {
                 Some(Effect::Hang) => None,
                 Some(Effect::Fail(fault)) => Some(Err(injected(fault, op, key))),
-                Some(Effect::LoseReply) | None => Some(effect(&mut state)),
+                Some(Effect::LoseReply | Effect::Delay(_)) | None => Some(effect(&mut state)),
             };
             let told = match &outcome {
                 None => "hangs",
@@ -147,14 +153,15 @@ impl SimFilesystem {
             return std::future::pending().await;
         };
         self.pause().await;
+        if let Some(Effect::Delay(turns)) = struck {
+            yield_turns(u64::from(turns)).await;
+        }
         if struck == Some(Effect::LoseReply) { Err(injected(Fault::Unavailable, op, key)) } else { result }
     }
 
     async fn pause(&self) {
         let turns = self.state().rng.below(3);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
+        yield_turns(turns).await;
     }
 }
 

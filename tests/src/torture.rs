@@ -1,0 +1,12 @@
+//! Harnesses that try to make the database lose, duplicate or revive something, and their table. Each judges with one oracle:
+//! records whose vector follows from id and version, and a client's ledger of what it sent and what was acknowledged.
+
+mod clock;
+mod ledger;
+mod random;
+mod sim;
+mod table;
+
+pub use ledger::{Violation, Wrong};
+pub use sim::{SimPlan, kept_seeds_file, replay as replay_seed, run as run_sim};
+pub use table::{Row, asciidoc, text};
