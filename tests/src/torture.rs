@@ -2,11 +2,15 @@
 //! records whose vector follows from id and version, and a client's ledger of what it sent and what was acknowledged.
 
 mod clock;
+mod kill;
 mod ledger;
 mod random;
+mod rest;
 mod sim;
+mod stand;
 mod table;
 
+pub use kill::{KillPlan, run as run_kill};
 pub use ledger::{Violation, Wrong};
 pub use sim::{SimPlan, kept_seeds_file, replay as replay_seed, run as run_sim};
 pub use table::{Row, asciidoc, text};

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use proximadb_tests::torture::{self, Row, SimPlan};
+use clap::{Args, Parser, Subcommand};
+use proximadb_tests::torture::{self, KillPlan, Row, SimPlan};
 
 /// Tries to make the database lose something.
 #[derive(Parser)]
@@ -13,31 +13,57 @@ struct Arguments {
     command: Command,
 }
 
+/// How much.
+#[derive(Args, Clone, Copy)]
+struct Amount {
+    /// Crashes, kills, cuts or cases; each harness has its own default.
+    #[arg(long)]
+    count: Option<u64>,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds after which nothing new begins.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// The engine on simulated disks, cut off anywhere.
     Sim {
-        /// Crashes.
-        #[arg(long, default_value_t = 50_000)]
-        count: u64,
-        /// The first seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Seconds after which no further history begins.
-        #[arg(long)]
-        seconds: Option<u64>,
-        /// Play this seed alone.
+        #[command(flatten)]
+        amount: Amount,
+        /// Play the seed alone.
         #[arg(long)]
         only: bool,
     },
+    /// SIGKILL over the real server.
+    Kill(Amount),
+}
+
+impl Amount {
+    fn count(self, default: u64) -> u64 {
+        self.count.unwrap_or(default)
+    }
+
+    fn seconds(self) -> u64 {
+        self.seconds.unwrap_or(u64::MAX)
+    }
+
+    fn sim(self) -> Row {
+        torture::run_sim(SimPlan { seed: self.seed, crashes: self.count(50_000), seconds: self.seconds() })
+    }
+
+    fn kill(self) -> Row {
+        torture::run_kill(KillPlan { seed: self.seed, kills: self.count(100), seconds: self.seconds() })
+    }
 }
 
 fn main() -> ExitCode {
     let rows = match Arguments::parse().command {
-        Command::Sim { seed, only: true, .. } => vec![torture::replay_seed(seed)],
-        Command::Sim { count, seed, seconds, only: false } => {
-            vec![torture::run_sim(SimPlan { seed, crashes: count, seconds: seconds.unwrap_or(u64::MAX), stop_at_first: false })]
-        }
+        Command::Sim { amount, only: true } => vec![torture::replay_seed(amount.seed)],
+        Command::Sim { amount, only: false } => vec![amount.sim()],
+        Command::Kill(amount) => vec![amount.kill()],
     };
     report(&rows)
 }

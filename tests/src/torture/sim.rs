@@ -19,6 +19,8 @@ mod rot;
 mod takeover;
 
 const THREADS: u64 = 2;
+/// After so many violations no further history begins: the bug is found.
+const VIOLATIONS_MAX: u64 = 100;
 /// Every so many histories one is played twice, to see that the seed says everything.
 const TWICE_EVERY: u64 = 64;
 
@@ -31,8 +33,6 @@ pub struct SimPlan {
     pub crashes: u64,
     /// Seconds after which no further history begins.
     pub seconds: u64,
-    /// Whether to stop at the first violation.
-    pub stop_at_first: bool,
 }
 
 /// The seeds that once failed, in a file that is never shortened.
@@ -111,7 +111,7 @@ pub fn run(plan: SimPlan) -> Row {
             for violation in &tale.violations {
                 row.violation(&format!("seed {seed}"), violation);
             }
-            if plan.stop_at_first && !tale.violations.is_empty() {
+            if row.violations() >= VIOLATIONS_MAX {
                 crashes.store(u64::MAX / 2, Ordering::Relaxed);
             }
         }
