@@ -10,7 +10,7 @@ use proximadb_model::{DiskKind, Invalid, MetricKind, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{Clock, Database, Entropy, Executor, Metric, PortError, Result, Wal, WalCodec};
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
-use proximadb_viper::{ViperOptions, ViperStore};
+use proximadb_viper::{Compression, ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
 
 /// Where the log of a simulated site lies.
@@ -48,9 +48,22 @@ pub struct World {
     /// The seed of everything.
     pub seed: u64,
     lives: u64,
-    log: Log,
-    settings: EngineSettings,
-    codec: Arc<dyn WalCodec>,
+    plan: WorldPlan,
+}
+
+/// What a world is made of.
+#[derive(Clone)]
+pub struct WorldPlan {
+    /// Its sites.
+    pub sites: u64,
+    /// Where their logs lie.
+    pub log: Log,
+    /// What the logs are written in.
+    pub codec: Arc<dyn WalCodec>,
+    /// How segments are compressed.
+    pub compression: Compression,
+    /// Sizes and times.
+    pub settings: EngineSettings,
 }
 
 /// An engine and the tasks of its process.
@@ -82,17 +95,17 @@ impl MetricSource for BuiltinMetrics {
 }
 
 impl World {
-    /// A new database on `sites` empty sites.
-    pub async fn new(seed: u64, sites: u64, log: Log, codec: Arc<dyn WalCodec>, settings: EngineSettings) -> Self {
+    /// A new database on empty sites.
+    pub async fn new(seed: u64, plan: WorldPlan) -> Self {
         let site = |i| SimSite {
             filesystem: SimFilesystem::new(seed.wrapping_add(i)),
             disk: SimDisk::new(seed.wrapping_add(i)),
             log_store: SimFilesystem::new(seed.wrapping_add(i) ^ 0x6c6f_6700),
         };
-        let sites: Vec<_> = (0..sites).map(site).collect();
+        let sites: Vec<_> = (0..plan.sites).map(site).collect();
         let executor = Arc::new(SimExecutor::current());
-        let engine = open(&sites, seed, log, Arc::clone(&codec), settings.clone(), Arc::clone(&executor)).await;
-        Self { sites, process: Process { engine, executor }, seed, lives: 0, log, settings, codec }
+        let engine = open(&sites, seed, plan.clone(), Arc::clone(&executor)).await;
+        Self { sites, process: Process { engine, executor }, seed, lives: 0, plan }
     }
 
     /// The engine that is open now.
@@ -126,6 +139,20 @@ impl World {
         self.process = self.start().await;
     }
 
+    /// Waits until some site has done so many operations more, and for `longest` at most.
+    pub async fn operations(&self, count: u64, longest: Duration) {
+        let mut alarms = Vec::new();
+        for site in &self.sites {
+            alarms.extend([site.disk.alarm_after(count), site.filesystem.alarm_after(count), site.log_store.alarm_after(count)]);
+        }
+        let clock = SimClock::of_tokio();
+        tokio::select! {
+            biased;
+            _ = futures_util::future::select_all(alarms) => {}
+            () = clock.sleep(longest) => {}
+        }
+    }
+
     /// Begins to open what is left, lets others have `turns` turns meanwhile, and cuts the power again. False where it was open
     /// before that, and then it is cut off all the same.
     pub async fn cut_while_opening(&mut self, turns: u64) -> bool {
@@ -147,7 +174,7 @@ impl World {
         self.lives += 1;
         // A new process draws other identities than the one before.
         let seed = self.seed ^ (self.lives << 32);
-        open(&self.sites, seed, self.log, Arc::clone(&self.codec), self.settings.clone(), Arc::clone(executor))
+        open(&self.sites, seed, self.plan.clone(), Arc::clone(executor))
     }
 
     /// Bytes of everything on all sites.
@@ -169,14 +196,8 @@ pub async fn give_way(turns: u64) {
     }
 }
 
-async fn open(
-    sites: &[SimSite],
-    seed: u64,
-    log: Log,
-    codec: Arc<dyn WalCodec>,
-    settings: EngineSettings,
-    executor: Arc<SimExecutor>,
-) -> Arc<Engine> {
+async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimExecutor>) -> Arc<Engine> {
+    let WorldPlan { log, codec, compression, settings, .. } = plan;
     let clock: Arc<dyn Clock> = Arc::new(SimClock::of_tokio());
     let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy::new(seed));
     let mut parts = Vec::new();
@@ -194,7 +215,7 @@ async fn open(
             }
         };
         let filesystem = Arc::new(site.filesystem.clone());
-        let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions::default()));
+        let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions { compression, ..ViperOptions::default() }));
         parts.push(SiteParts {
             instance: i as u32 + 1,
             location: format!("sim {i}"),

@@ -6,13 +6,16 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proximadb_ports::WalCodec;
 use proximadb_ports::conformance::database::{Step, check_history, histories};
-use proximadb_tests::{Log, World, small_settings};
+use proximadb_tests::{Log, World, WorldPlan, small_settings};
+use proximadb_viper::Compression;
 use proximadb_wal::{AvroCodec, BincodeCodec};
 
 fn play(seed: u64, sites: u64, shards: u32, codec: Arc<dyn WalCodec>, steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new(seed, sites, Log::Files, codec, small_settings()).await;
+        let compression = Compression::Zstd { level: 1 };
+        let plan = WorldPlan { sites, log: Log::Files, codec, compression, settings: small_settings() };
+        let mut world = World::new(seed, plan).await;
         check_history(&mut world, shards, steps).await;
     });
 }

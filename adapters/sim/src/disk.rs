@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result};
+use tokio::sync::oneshot;
 
-use crate::faults::{Effect, FaultPlan, Injection, injected};
+use crate::faults::{Alarm, Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::sectors::tear;
 use crate::trace::Trace;
@@ -27,6 +28,7 @@ struct State {
     files: BTreeMap<String, File>,
     made: u64,
     plan: FaultPlan,
+    alarm: Alarm,
     trace: Trace,
     capacity_bytes: Option<u64>,
     life: u64,
@@ -64,6 +66,7 @@ impl SimDisk {
             files: BTreeMap::new(),
             made: 0,
             plan: FaultPlan::default(),
+            alarm: Alarm::default(),
             trace: Trace::default(),
             capacity_bytes: None,
             life: 0,
@@ -92,6 +95,11 @@ impl SimDisk {
     /// Lets something go wrong later.
     pub fn inject(&self, injection: Injection) {
         self.state().plan.add(injection);
+    }
+
+    /// Tells when so many operations have happened from now on; an alarm that was set before is forgotten.
+    pub fn alarm_after(&self, operations: u64) -> oneshot::Receiver<()> {
+        self.state().alarm.set(operations)
     }
 
     /// Forgets every injection that has not struck yet.
@@ -175,6 +183,7 @@ impl SimDisk {
                 Some((Ok(_), Reply::Lost)) => "ok, reply lost".to_owned(),
                 Some((Err(error), _)) => error.fault.code().to_owned(),
             };
+            state.alarm.tick();
             let used = state.used_bytes();
             state.trace.line(format!("{op} {name} {told} {used}"));
             outcome

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space};
+use tokio::sync::oneshot;
 
 use crate::disk::yield_turns;
-use crate::faults::{Effect, FaultPlan, Injection, injected};
+use crate::faults::{Alarm, Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -27,6 +28,7 @@ struct State {
     rng: Rng,
     objects: BTreeMap<String, Bytes>,
     plan: FaultPlan,
+    alarm: Alarm,
     trace: Trace,
     capacity_bytes: Option<u64>,
     life: u64,
@@ -49,6 +51,7 @@ impl SimFilesystem {
             rng: Rng::new(seed ^ 0x0073_746f_7265),
             objects: BTreeMap::new(),
             plan: FaultPlan::default(),
+            alarm: Alarm::default(),
             trace: Trace::default(),
             capacity_bytes: None,
             life: 0,
@@ -72,6 +75,11 @@ impl SimFilesystem {
     /// Lets something go wrong later.
     pub fn inject(&self, injection: Injection) {
         self.state().plan.add(injection);
+    }
+
+    /// Tells when so many operations have happened from now on; an alarm that was set before is forgotten.
+    pub fn alarm_after(&self, operations: u64) -> oneshot::Receiver<()> {
+        self.state().alarm.set(operations)
     }
 
     /// Forgets every injection that has not struck yet.
@@ -145,6 +153,7 @@ impl SimFilesystem {
                 Some(Ok(_)) => "ok",
                 Some(Err(error)) => error.fault.code(),
             };
+            state.alarm.tick();
             let used = state.used_bytes();
             state.trace.line(format!("{op} {key} {told} {used}"));
             (outcome, struck)
@@ -259,6 +268,7 @@ impl Filesystem for SimFilesystem {
 
     async fn space(&self) -> Result<Option<Space>> {
         self.operation("space", "the store", |state| {
+            state.alarm.tick();
             let used = state.used_bytes();
             Ok(state.capacity_bytes.map(|total_bytes| Space { free_bytes: total_bytes.saturating_sub(used), total_bytes }))
         })

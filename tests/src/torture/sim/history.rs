@@ -6,6 +6,7 @@ use std::time::Duration;
 use proximadb_model::{CollectionName, CollectionRef, CollectionSpec, Dimension, IndexKind, MetricKind};
 use proximadb_ports::{Clock, Database, Fault, WalCodec};
 use proximadb_sim::{Effect, Injection, SimClock};
+use proximadb_viper::Compression;
 use proximadb_wal::{AvroCodec, BincodeCodec};
 
 use super::check::{Finding, cross_check, judge, read_all, repeat_keyed};
@@ -13,8 +14,10 @@ use super::client::{Book, Client, DIMENSION};
 use super::{rot, takeover};
 use crate::torture::ledger::{Violation, Wrong};
 use crate::torture::random::Random;
-use crate::world::{Log, World, give_way, small_settings};
+use crate::world::{Log, World, WorldPlan, give_way, small_settings};
 
+/// A life ends after this time even when nothing happens any more.
+pub(super) const LIFE_MAX: Duration = Duration::from_secs(2);
 /// Lives of one history.
 const LIVES: u64 = 12;
 pub(super) const CLIENTS: u64 = 2;
@@ -66,7 +69,9 @@ impl Stage {
         settings.flush.memtable_bytes_max = 600 + random.below(3_000) as usize;
         settings.maintenance.graph_rows_min = 8 + random.below(16) as usize;
         settings.quiet_after = Duration::from_millis(10 + random.below(60));
-        let world = World::new(seed, sites, log, codec, settings).await;
+        // Compressing costs more than everything else, so it is done now and then.
+        let compression = if random.one_in(8) { Compression::Zstd { level: 1 } } else { Compression::None };
+        let world = World::new(seed, WorldPlan { sites, log, codec, compression, settings }).await;
         let name = CollectionName::new("history").expect("a valid name");
         let mut spec = CollectionSpec::new(name.clone(), Dimension::new(DIMENSION as u64).expect("in range"), MetricKind::Euclidean);
         spec.shards = shards;
@@ -139,10 +144,9 @@ impl Stage {
                 tokio::spawn(client.work())
             })
             .collect();
-        if self.random.one_in(3) {
-            SimClock::of_tokio().sleep(Duration::from_millis(self.random.below(150))).await;
-        }
-        give_way(self.random.below(500)).await;
+        let operations = self.random.below(160);
+        self.world.operations(operations, LIFE_MAX).await;
+        give_way(self.random.below(8)).await;
         let under_way = books.iter().any(|book| !book.ledger().is_certain());
         tale.crashes += 1;
         tale.crashes_under_writes += u64::from(under_way);
@@ -159,9 +163,9 @@ impl Stage {
         if !self.random.one_in(4) {
             self.heal();
         }
-        let tries = if self.random.one_in(2) { 1 + self.random.below(3) } else { 0 };
+        let tries = if self.random.one_in(3) { 0 } else { 1 + self.random.below(6) };
         for _ in 0..tries {
-            let turns = self.random.below(60);
+            let turns = self.random.below(90);
             let while_opening = self.world.cut_while_opening(turns).await;
             tale.crashes += 1;
             tale.crashes_while_opening += u64::from(while_opening);

@@ -1,12 +1,10 @@
 //! Two servers over one bucket: whoever wrote last has the shards, and nothing that either acknowledged is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use proximadb_ports::{Clock, Database};
-use proximadb_sim::SimClock;
+use proximadb_ports::Database;
 
-use super::history::{Stage, Tale};
+use super::history::{LIFE_MAX, Stage, Tale};
 use crate::world::give_way;
 
 const ROUNDS: u64 = 8;
@@ -17,14 +15,12 @@ pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
         let first = stage.world.engine();
         let books = stage.books.clone();
         let mut tasks = vec![tokio::spawn(stage.client(Arc::clone(&first) as Arc<dyn Database>, &books[0]).work())];
-        give_way(stage.random.below(400)).await;
+        stage.world.operations(stage.random.below(60), LIFE_MAX).await;
         let second = stage.world.start().await;
         tale.takeovers += 1;
         tasks.push(tokio::spawn(stage.client(Arc::clone(&second.engine) as Arc<dyn Database>, &books[1]).work()));
-        if stage.random.one_in(2) {
-            SimClock::of_tokio().sleep(Duration::from_millis(stage.random.below(80))).await;
-        }
-        give_way(stage.random.below(600)).await;
+        stage.world.operations(stage.random.below(120), LIFE_MAX).await;
+        give_way(stage.random.below(8)).await;
         stage.world.cut().await;
         second.executor.shutdown().await;
         tale.crashes += 1;
