@@ -54,7 +54,8 @@ impl Replay {
             return Ok(frame);
         }
         let offset = u64::from(entry.place.offset);
-        let close = |next: &&Entry| next.place.file == entry.place.file && next.end() - offset <= CHUNK_BYTES;
+        // A batch that was copied may lie before its predecessor.
+        let close = |next: &&Entry| next.place > entry.place && next.place.file == entry.place.file && next.end() - offset <= CHUNK_BYTES;
         let end = self.entries.iter().take_while(close).last().map_or(entry.end(), Entry::end);
         let bytes = self.shared.medium.read_at(entry.place.file, offset, end - offset).await?;
         let chunk = Chunk { file: entry.place.file, offset, bytes };
