@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, PutPayload};
-use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space};
+use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space, mutants};
 
 use crate::blocking;
 use crate::directory::{self, DurableDirectories};
@@ -53,7 +53,7 @@ impl LocalFilesystem {
         if !root.is_dir() {
             return Err(PortError::new(Fault::Invalid, OP, subject, "is no directory"));
         }
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|e| store_error(OP, &subject, e))?.with_fsync(true);
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(|e| store_error(OP, &subject, e))?.with_fsync(!mutants::is_on("bug_nodirsync"));
         let directories = DurableDirectories::below(root.clone());
         Ok(Self { shared: Arc::new(Shared { root, directories }), store })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proximadb_model::frame::{Scan, scan};
-use proximadb_ports::{Fault, Result};
+use proximadb_ports::{Fault, Result, mutants};
 
 use crate::index::Index;
 use crate::medium::Medium;
@@ -50,5 +50,13 @@ pub(crate) async fn read_file(medium: &Medium, file: u32, proof: u64) -> std::re
     let bytes = medium.read(file).await.map_err(|e| e.fault)?;
     let length = bytes.len() as u64;
     let proof = if medium.writes_whole() { length.max(1) } else { proof };
-    Ok((length, scan(&bytes, file, proof)))
+    let mut found = scan(&bytes, file, proof);
+    if mutants::is_on("bug_stop_at_bad_crc")
+        && let Some(damage) = found.damage.first()
+    {
+        let end = damage.bytes.start;
+        found.batches.retain(|header| u64::from(header.place.offset) < end);
+        found.damage.clear();
+    }
+    Ok((length, found))
 }

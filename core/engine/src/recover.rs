@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proximadb_model::{CollectionId, Manifest, Memtable, Operation, RememberedWrite, Sequence, ShardId, ShardState, WriteBatch};
-use proximadb_ports::{Fault, PortError, Result};
+use proximadb_ports::{Fault, PortError, Result, mutants};
 use tokio::sync::mpsc;
 
 use crate::background::Workshop;
@@ -136,9 +136,10 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
 async fn replay(snapshot: &mut Snapshot, open: &crate::site::OpenSite) -> Result<u64> {
     let manifest = Arc::clone(&snapshot.manifest);
     let mut operations = 0;
-    let mut batches = open.access.wal.replay(manifest.shard, manifest.flushed_through).await?;
+    let after = if mutants::is_on("bug_replay_dup") { Sequence::default() } else { manifest.flushed_through };
+    let mut batches = open.access.wal.replay(manifest.shard, after).await?;
     while let Some(batch) = batches.next().await? {
-        if batch.first <= snapshot.active.last().max(manifest.flushed_through) {
+        if batch.first <= snapshot.active.last().max(after) {
             let message = format!("the log gives operation {} after {}", batch.first, snapshot.active.last());
             return Err(PortError::new(Fault::Corrupt, "shard.replay", manifest.shard, message));
         }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use proximadb_tests::torture::{self, KillPlan, Row, SimPlan};
+use proximadb_tests::torture::{self, CutPlan, KillPlan, Row, SimPlan, SyscallPlan};
 
 /// Tries to make the database lose something.
 #[derive(Parser)]
@@ -36,9 +36,16 @@ enum Command {
         /// Play the seed alone.
         #[arg(long)]
         only: bool,
+        /// Nothing but two servers that race for one bucket.
+        #[arg(long)]
+        racing: bool,
     },
     /// SIGKILL over the real server.
     Kill(Amount),
+    /// Power cuts over the real server on loop-mounted ext4.
+    Powercut(Amount),
+    /// Every system call failing once.
+    Syscalls(Amount),
 }
 
 impl Amount {
@@ -50,20 +57,30 @@ impl Amount {
         self.seconds.unwrap_or(u64::MAX)
     }
 
-    fn sim(self) -> Row {
-        torture::run_sim(SimPlan { seed: self.seed, crashes: self.count(50_000), seconds: self.seconds() })
+    fn sim(self, racing: bool) -> Row {
+        torture::run_sim(SimPlan { seed: self.seed, crashes: self.count(50_000), seconds: self.seconds(), racing })
     }
 
     fn kill(self) -> Row {
         torture::run_kill(KillPlan { seed: self.seed, kills: self.count(100), seconds: self.seconds() })
     }
+
+    fn powercut(self) -> Row {
+        torture::run_powercut(CutPlan { seed: self.seed, cuts: self.count(50), seconds: self.seconds() })
+    }
+
+    fn syscalls(self) -> Row {
+        torture::run_syscalls(SyscallPlan { seed: self.seed, times: self.count(4), seconds: self.seconds() })
+    }
 }
 
 fn main() -> ExitCode {
     let rows = match Arguments::parse().command {
-        Command::Sim { amount, only: true } => vec![torture::replay_seed(amount.seed)],
-        Command::Sim { amount, only: false } => vec![amount.sim()],
+        Command::Sim { amount, only: true, racing } => vec![torture::replay_seed(amount.seed, racing)],
+        Command::Sim { amount, only: false, racing } => vec![amount.sim(racing)],
         Command::Kill(amount) => vec![amount.kill()],
+        Command::Powercut(amount) => vec![amount.powercut()],
+        Command::Syscalls(amount) => vec![amount.syscalls()],
     };
     report(&rows)
 }

@@ -69,7 +69,7 @@ fn kill(plan: KillPlan, watch: &Stopwatch, row: &mut Row) -> Result<(), String> 
             break;
         }
         let delay = Duration::from_millis(5 + stand.random.below(196));
-        let pace = Pace { ends_with_server: true, must_succeed: true, rest: Duration::ZERO };
+        let pace = Pace { ends_with_server: true, must_succeed: true, rest: Duration::ZERO, operations: u64::MAX };
         let ((), worked) = stand.under_load(&rest, pace, move || {
             pause(delay);
             server.kill();

@@ -214,6 +214,8 @@ pub(crate) struct Pace {
     pub(crate) must_succeed: bool,
     /// Between two operations.
     pub(crate) rest: Duration,
+    /// How many operations there are at most.
+    pub(crate) operations: u64,
 }
 
 /// Works on one ledger until told to stop, or until the server is gone.
@@ -221,7 +223,10 @@ pub(crate) fn work(rest: &Rest, collection: &str, ledger: &mut Ledger, mut rando
     let watch = Stopwatch::start();
     let mut worked = Worked::default();
     let root = format!("/v1/collections/{collection}");
-    while !stop.load(Ordering::Relaxed) {
+    for _ in 0..pace.operations {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let begun = watch.elapsed();
         let (answer, writes) = match random.below(16) {
             0..9 => (upsert(rest, &root, ledger, &mut random, &mut worked), true),

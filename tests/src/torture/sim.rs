@@ -33,6 +33,8 @@ pub struct SimPlan {
     pub crashes: u64,
     /// Seconds after which no further history begins.
     pub seconds: u64,
+    /// Whether every history is one of two servers that race for one bucket.
+    pub racing: bool,
 }
 
 /// The seeds that once failed, in a file that is never shortened.
@@ -64,9 +66,9 @@ fn keep_panics() {
 }
 
 /// Plays one history in a runtime of its own.
-fn play(seed: u64) -> history::Tale {
+fn play(seed: u64, racing: bool) -> history::Tale {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    let played = panic::catch_unwind(panic::AssertUnwindSafe(|| runtime.block_on(history::play(seed))));
+    let played = panic::catch_unwind(panic::AssertUnwindSafe(|| runtime.block_on(history::play(seed, racing))));
     drop(runtime);
     let panics = PANICS.take();
     let mut tale = played.unwrap_or_default();
@@ -97,8 +99,8 @@ pub fn run(plan: SimPlan) -> Row {
                 return;
             }
             let seed = old.unwrap_or_else(|| plan.seed.wrapping_add(number));
-            let mut tale = play(seed);
-            if number.is_multiple_of(TWICE_EVERY) && tale.violations.is_empty() && play(seed).digest != tale.digest {
+            let mut tale = play(seed, plan.racing);
+            if number.is_multiple_of(TWICE_EVERY) && tale.violations.is_empty() && play(seed, plan.racing).digest != tale.digest {
                 tale.found([Violation::new(Wrong::Other, "played again, it went another way".to_owned())]);
             }
             crashes.fetch_add(tale.crashes, Ordering::Relaxed);
@@ -129,11 +131,11 @@ pub fn run(plan: SimPlan) -> Row {
 }
 
 /// Plays one seed and tells everything about it.
-pub fn replay(seed: u64) -> Row {
+pub fn replay(seed: u64, racing: bool) -> Row {
     let watch = Stopwatch::start();
     keep_panics();
     let mut row = Row::new("sim");
-    let tale = play(seed);
+    let tale = play(seed, racing);
     row.runs = 1;
     row.acknowledged = tale.acknowledged;
     row.faults = tale.crashes;

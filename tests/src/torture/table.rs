@@ -46,6 +46,11 @@ impl Row {
         Self { skipped: Some(why.into()), ..Self::new(name) }
     }
 
+    /// A row of a harness that could not begin.
+    pub fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { broken: Some(why.into()), ..Self::new(name) }
+    }
+
     /// Counts a violation; `place` says how to find it again.
     pub fn violation(&mut self, place: &str, violation: &Violation) {
         match violation.wrong {
@@ -54,7 +59,8 @@ impl Row {
             Wrong::Resurrected => self.resurrected += 1,
             Wrong::Other => self.other += 1,
         }
-        if self.told.len() < TOLD_MAX {
+        let of_this_place = self.told.iter().filter(|told| told.contains(&format!("({place})"))).count();
+        if self.told.len() < TOLD_MAX && of_this_place < 2 {
             self.told.push(format!("{:?} ({place}): {}", violation.wrong, violation.what));
         }
     }

@@ -1,6 +1,7 @@
 //! A client inside the simulated process: one operation after the other on records of its own, each noted in its ledger.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,23 +22,33 @@ const SLOTS: u64 = 3;
 
 /// A ledger that its client, and whoever judges it afterwards, both hold.
 #[derive(Clone)]
-pub(super) struct Book(Arc<Mutex<Ledger>>, Arc<Mutex<Vec<Violation>>>);
+pub(super) struct Book {
+    ledger: Arc<Mutex<Ledger>>,
+    complaints: Arc<Mutex<Vec<Violation>>>,
+    paused: Arc<AtomicBool>,
+}
 
 impl Book {
     pub(super) fn new(client: u64, clients: u64) -> Self {
-        Self(Arc::new(Mutex::new(Ledger::new(client, clients))), Arc::default())
+        let ledger = Arc::new(Mutex::new(Ledger::new(client, clients)));
+        Self { ledger, complaints: Arc::default(), paused: Arc::default() }
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn complain(&self, wrong: Wrong, what: String) {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).push(Violation::new(wrong, what));
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(Violation::new(wrong, what));
+    }
+
+    /// Whether the client is to begin no further operation.
+    pub(super) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
     }
 
     pub(super) fn take_complaints(&self) -> Vec<Violation> {
-        std::mem::take(&mut self.1.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.complaints.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -72,6 +83,10 @@ impl Client {
     pub(super) async fn work(mut self) {
         let clock = SimClock::of_tokio();
         loop {
+            if self.book.paused.load(Ordering::Relaxed) {
+                clock.sleep(Duration::from_millis(1)).await;
+                continue;
+            }
             match self.random.below(40) {
                 0..16 => self.upsert().await,
                 16..21 => self.delete().await,

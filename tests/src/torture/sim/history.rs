@@ -60,10 +60,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    async fn new(seed: u64, log: Log) -> Result<Self, Finding> {
+    async fn new(seed: u64, log: Log, fencing: bool) -> Result<Self, Finding> {
         let mut random = Random::new(seed);
-        let sites = 1 + random.below(2);
-        let shards = 1 + (random.below(sites) + random.below(2)) as u32;
+        // With one shard, whoever writes first has everything.
+        let (sites, shards) = if fencing { (1, 1) } else { (1 + random.below(2), 1 + random.below(3) as u32) };
         let codec: Arc<dyn WalCodec> = if random.one_in(2) { Arc::new(BincodeCodec) } else { Arc::new(AvroCodec) };
         let mut settings = small_settings();
         settings.flush.memtable_bytes_max = 600 + random.below(3_000) as usize;
@@ -217,11 +217,12 @@ impl Stage {
 }
 
 /// Plays the history of a seed.
-pub(super) async fn play(seed: u64) -> Tale {
+pub(super) async fn play(seed: u64, racing: bool) -> Tale {
     let mut tale = Tale::default();
     let kind = Random::new(seed ^ 0x6b69_6e64).below(10);
+    let kind = if racing { 9 } else { kind };
     let log = if kind < 8 { Log::Files } else { Log::Objects };
-    let mut stage = match Stage::new(seed, log).await {
+    let mut stage = match Stage::new(seed, log, kind == 9 && !racing).await {
         Ok(stage) => stage,
         Err(finding) => {
             tale.finding("creating the collection", finding);
@@ -229,7 +230,7 @@ pub(super) async fn play(seed: u64) -> Tale {
         }
     };
     if kind == 9 {
-        takeover::play(&mut stage, &mut tale).await;
+        takeover::play(&mut stage, &mut tale, racing).await;
     } else {
         for life in 0..LIVES {
             stage.live(&mut tale).await;

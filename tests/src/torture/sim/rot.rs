@@ -20,27 +20,28 @@ enum Target {
 /// Damages one thing after the other, each alone.
 pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
     let clock = SimClock::of_tokio();
-    // The log must be quiet and say how far it is durable: without that word nobody can tell damage from a torn tail.
-    clock.sleep(Duration::from_secs(1)).await;
-    stage.world.cut().await;
-    stage.world.reopen().await;
-    clock.sleep(Duration::from_secs(1)).await;
     let rounds = 1 + stage.random.below(3);
     for _ in 0..rounds {
+        // The log must be quiet and say how far it is durable: without that word nobody can tell damage from a torn tail. A start
+        // says it where a cut took the word away.
+        clock.sleep(Duration::from_secs(1)).await;
         stage.world.cut().await;
-        tale.crashes += 1;
+        stage.world.reopen().await;
+        stage.world.cut().await;
+        tale.crashes += 2;
         let Some((site, target)) = choose(stage) else { return };
-        let Some(saved) = damage(stage, site, &target) else { continue };
+        let Some((saved, how)) = damage(stage, site, &target) else { continue };
+        let place = format!("{how} of {}", target.name());
         tale.damages += 1;
         stage.world.reopen().await;
-        let refused = judge_damaged(stage, &target.name(), tale).await;
+        let refused = judge_damaged(stage, &place, tale).await;
         tale.damages_refused += u64::from(refused);
         stage.world.cut().await;
         tale.crashes += 1;
         restore(stage, site, &target, saved);
         stage.world.reopen().await;
         clock.sleep(Duration::from_millis(100)).await;
-        stage.check(&format!("{} was damaged and is whole again", target.name()), tale).await;
+        stage.check(&format!("{place} was damaged and is whole again"), tale).await;
         if !tale.violations.is_empty() {
             return;
         }
@@ -73,7 +74,7 @@ fn choose(stage: &mut Stage) -> Option<(usize, Target)> {
 }
 
 /// Flips a bit, or puts a sector where it does not belong; gives what was there before. `None` where nothing changed.
-fn damage(stage: &mut Stage, site: usize, target: &Target) -> Option<Vec<u8>> {
+fn damage(stage: &mut Stage, site: usize, target: &Target) -> Option<(Vec<u8>, String)> {
     let there = &stage.world.sites[site];
     let random = &mut stage.random;
     let mut saved = None;
@@ -84,19 +85,22 @@ fn damage(stage: &mut Stage, site: usize, target: &Target) -> Option<Vec<u8>> {
     saved
 }
 
-fn strike(bytes: &mut [u8], random: &mut Random, log: bool) -> Option<Vec<u8>> {
+fn strike(bytes: &mut [u8], random: &mut Random, log: bool) -> Option<(Vec<u8>, String)> {
+    let mut how = String::new();
     let before = bytes.to_vec();
     let sectors = bytes.len() / SECTOR_BYTES;
     // A sector of a log that holds its last frames and the word that they are durable cannot be told from a torn tail.
     let movable = if log { sectors.saturating_sub(2) } else { sectors };
     if movable > 1 && random.one_in(3) {
         let (from, to) = (random.below(sectors as u64) as usize, random.below(movable as u64) as usize);
+        how = format!("sector {to}, now a copy of {from},");
         bytes.copy_within(from * SECTOR_BYTES..(from + 1) * SECTOR_BYTES, to * SECTOR_BYTES);
     } else if !bytes.is_empty() {
         let at = random.below(bytes.len() as u64) as usize;
+        how = format!("byte {at} of {}", bytes.len());
         bytes[at] ^= 1 << random.below(8);
     }
-    (before != bytes).then_some(before)
+    (before != bytes).then_some((before, how))
 }
 
 fn restore(stage: &mut Stage, site: usize, target: &Target, saved: Vec<u8>) {
