@@ -19,6 +19,7 @@ mod wal;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod mutants;
 
 pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components};
 pub use assigner::Assigner;

@@ -3,9 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// A start that takes longer than this has failed.
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// A running `proximadb-server`; killed when dropped.
 pub struct Server {
@@ -14,12 +20,12 @@ pub struct Server {
     rest: String,
     grpc: String,
     lines: Vec<String>,
-    // Held so that the server never writes into a closed pipe.
-    out: BufReader<ChildStdout>,
+    // Read by a thread, so that the server never writes into a closed or full pipe.
+    out: Mutex<Receiver<String>>,
 }
 
 /// The binary of this tree; `PROXIMADB_BIN` names another.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("PROXIMADB_BIN") {
@@ -28,14 +34,31 @@ fn binary() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.current_dir(crate::root()).args(["build", "--quiet", "--package", "proximadb-server"]);
-        let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let own = std::env::current_exe().expect("a program has a path");
+        let folder = own.parent().expect("target/<profile>[/deps]/<program>");
+        let profile = if folder.ends_with("deps") { folder.parent().expect("target/<profile>") } else { folder };
         if profile.ends_with("release") {
             build.arg("--release");
+        }
+        if let Some(target) = profile.parent() {
+            build.arg("--target-dir").arg(target);
         }
         assert!(build.status().expect("cargo runs").success(), "the server does not build");
         profile.join("proximadb-server")
     })
+}
+
+/// Reads lines until the pipe closes.
+fn read_lines(out: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(out).lines() {
+            // Without a receiver the lines are read all the same, so that the pipe does not fill.
+            let Ok(line) = line else { return };
+            let _ = sender.send(line);
+        }
+    });
+    receiver
 }
 
 impl Server {
@@ -52,30 +75,58 @@ impl Server {
     /// # Errors
     /// Its lines.
     pub fn try_start(data_dir: &Path, arguments: &[&str]) -> Result<Self, Vec<String>> {
-        let mut child = Command::new(binary())
+        let mut command = Self::command(&[], data_dir);
+        command.args(arguments);
+        Self::run(command, START_MAX)
+    }
+
+    /// The command that starts a server, behind another program that runs it where one is given.
+    pub fn command(wrapper: &[&str], data_dir: &Path) -> Command {
+        let mut command = match wrapper {
+            [] => Command::new(binary()),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
+        command
             .arg("--data-dir")
             .arg(data_dir)
-            .args(arguments)
             .env("PROXIMADB_SERVER__REST_LISTEN", "127.0.0.1:0")
             .env("PROXIMADB_SERVER__GRPC_LISTEN", "127.0.0.1:0")
             .env("PROXIMADB_LOG__FILTER", "warn")
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of [`Server::command`] and waits until it serves, for so long at most.
+    ///
+    /// # Errors
+    /// Its lines, when it ends before it serves or takes too long; then it is killed.
+    pub fn run(mut command: Command, wait: Duration) -> Result<Self, Vec<String>> {
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| vec![format!("it cannot be run: {e}")])?;
+        let out = read_lines(child.stdout.take().expect("piped"));
         let mut lines = Vec::new();
         loop {
-            let mut line = String::new();
-            if out.read_line(&mut line).expect("readable") == 0 {
-                let _ = child.wait();
-                return Err(lines);
-            }
-            lines.push(line.trim_end().to_owned());
-            let Some(addresses) = line.trim_end().strip_prefix("REST on ") else { continue };
+            let line = match out.recv_timeout(wait) {
+                Ok(line) => line,
+                Err(why) => {
+                    if why == RecvTimeoutError::Timeout {
+                        lines.push(format!("(nothing more for {} s)", wait.as_secs()));
+                        // It may have ended already.
+                        let _ = child.kill();
+                    }
+                    let ended = child.wait();
+                    lines.push(format!("({ended:?})"));
+                    return Err(lines);
+                }
+            };
+            lines.push(line.clone());
+            let Some(addresses) = line.strip_prefix("REST on ") else { continue };
             let (rest, grpc) = addresses.split_once(", gRPC on ").expect("both addresses");
             let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
-            return Ok(Self { child, agent, rest: rest.to_owned(), grpc: format!("http://{grpc}"), lines, out });
+            return Ok(Self { child, agent, rest: rest.to_owned(), grpc: format!("http://{grpc}"), lines, out: Mutex::new(out) });
         }
     }
 
@@ -94,11 +145,11 @@ impl Server {
     /// # Panics
     /// When the server ends first.
     pub fn wait_for_line(&mut self, part: &str) -> Vec<String> {
+        let out = self.out.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut read = Vec::new();
         loop {
-            let mut line = String::new();
-            assert!(self.out.read_line(&mut line).expect("readable") > 0, "the server ended; it printed {read:?}");
-            read.push(line.trim_end().to_owned());
+            let Ok(line) = out.recv_timeout(START_MAX) else { panic!("the server ended; it printed {read:?}") };
+            read.push(line.clone());
             if line.contains(part) {
                 return read;
             }
@@ -108,6 +159,11 @@ impl Server {
     /// The address of gRPC, as a URL.
     pub fn grpc(&self) -> String {
         self.grpc.clone()
+    }
+
+    /// The address of REST, as a URL.
+    pub fn rest(&self) -> String {
+        self.rest.clone()
     }
 
     /// Sends a request with a JSON body, or none for null; gives status and body.
@@ -132,15 +188,7 @@ impl Server {
     /// # Errors
     /// When there is no answer.
     pub fn try_raw(&self, method: &str, path: &str, text: &str, headers: &[(&str, &str)]) -> Result<(u16, Value), String> {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.rest));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(text.to_owned()).map_err(|e| e.to_string())?;
-        let mut response = self.agent.run(request).map_err(|e| e.to_string())?;
-        let body = response.body_mut().read_to_string().map_err(|e| e.to_string())?;
-        let status = response.status().as_u16();
-        Ok((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
+        send(&self.agent, &self.rest, method, path, text, headers)
     }
 
     /// Ends it at once, as a crash would.
@@ -158,6 +206,34 @@ impl Server {
         assert!(sent.success());
         self.child.wait().expect("ended")
     }
+
+    /// Waits until it has ended by itself, for so long at most; `None` when it goes on.
+    pub fn wait_ended(&mut self, wait: Duration) -> Option<ExitStatus> {
+        let out = self.out.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // The pipe closes with the process.
+        while out.recv_timeout(wait).is_ok() {}
+        self.child.try_wait().ok().flatten()
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) fn send(
+    agent: &ureq::Agent,
+    root: &str,
+    method: &str,
+    path: &str,
+    text: &str,
+    headers: &[(&str, &str)],
+) -> Result<(u16, Value), String> {
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("{root}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(text.to_owned()).map_err(|e| e.to_string())?;
+    let mut response = agent.run(request).map_err(|e| e.to_string())?;
+    let body = response.body_mut().read_to_string().map_err(|e| e.to_string())?;
+    let status = response.status().as_u16();
+    Ok((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
 }
 
 impl Drop for Server {

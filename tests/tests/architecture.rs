@@ -85,7 +85,8 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("figment", &["proximadb-config"]),
     ("apache-avro", &["proximadb-wal"]),
     ("bincode", &["proximadb-wal"]),
-    ("clap", &["proximadb-server"]),
+    // The runner of the torture takes sub-commands.
+    ("clap", &["proximadb-server", "proximadb-tests"]),
 ];
 
 /// Crates of which only some features may be turned on.

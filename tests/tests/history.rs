@@ -1,20 +1,21 @@
 //! Random histories with crashes over the real engine, log, segments and indexes on simulated disks, beside a plain map.
 
-mod world;
-
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proximadb_ports::WalCodec;
 use proximadb_ports::conformance::database::{Step, check_history, histories};
+use proximadb_tests::{Log, World, WorldPlan, small_settings};
+use proximadb_viper::Compression;
 use proximadb_wal::{AvroCodec, BincodeCodec};
-use world::{World, small_settings};
 
-fn play(seed: u64, sites: u64, shards: u32, codec: Arc<dyn WalCodec>, steps: Vec<Step>) {
+fn play(seed: u64, sites: u64, shards: u32, mirrored: bool, codec: Arc<dyn WalCodec>, steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new(seed, sites, codec, small_settings()).await;
+        let compression = Compression::Zstd { level: 1 };
+        let plan = WorldPlan { sites, log: Log::Files, codec, compression, mirrored, settings: small_settings() };
+        let mut world = World::new(seed, plan).await;
         check_history(&mut world, shards, steps).await;
     });
 }
@@ -24,11 +25,16 @@ proptest! {
 
     #[test]
     fn one_shard_behaves_like_a_map(seed in any::<u64>(), steps in histories(40)) {
-        play(seed, 1, 1, Arc::new(BincodeCodec), steps);
+        play(seed, 1, 1, false, Arc::new(BincodeCodec), steps);
     }
 
     #[test]
     fn shards_on_two_sites_behave_like_a_map(seed in any::<u64>(), steps in histories(40)) {
-        play(seed, 2, 3, Arc::new(AvroCodec), steps);
+        play(seed, 2, 3, false, Arc::new(AvroCodec), steps);
+    }
+
+    #[test]
+    fn shards_on_mirrored_sites_behave_like_a_map(seed in any::<u64>(), steps in histories(40)) {
+        play(seed, 3, 4, true, Arc::new(BincodeCodec), steps);
     }
 }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, PutPayload};
-use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space};
+use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space, mutants};
 
 use crate::blocking;
 use crate::directory::{self, DurableDirectories};
@@ -51,7 +51,8 @@ impl LocalFilesystem {
         const OP: &str = "filesystem.open";
         let root = Root::open(OP, root)?;
         let opened = LocalFileSystem::new_with_prefix(root.path());
-        let store = opened.map_err(|e| store_error(OP, &root.path().display().to_string(), e))?.with_fsync(true);
+        let store =
+            opened.map_err(|e| store_error(OP, &root.path().display().to_string(), e))?.with_fsync(!mutants::is_on("bug_nodirsync"));
         let directories = DurableDirectories::below(root.path().to_owned());
         Ok(Self { shared: Arc::new(Shared { root, directories }), store })
     }

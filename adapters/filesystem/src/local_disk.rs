@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result};
+use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result, mutants};
 
 use crate::blocking;
 use crate::directory;
@@ -85,8 +85,10 @@ impl Disk for LocalDisk {
         self.blocking(OP, name, move |root, name| {
             let make = || -> io::Result<File> {
                 let file = File::options().append(true).create_new(true).open(root.join(name))?;
-                file.sync_all()?;
-                directory::sync(root)?;
+                if !mutants::is_on("bug_nodirsync") {
+                    file.sync_all()?;
+                    directory::sync(root)?;
+                }
                 Ok(file)
             };
             let file = make().map_err(|e| place_is_gone(io_error(OP, name, e)))?;

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Disk, DiskFile, Fault, PortError, Result};
+use tokio::sync::{Notify, oneshot};
 
-use tokio::sync::Notify;
-
-use crate::faults::{Effect, FaultPlan, Injection, injected};
+use crate::faults::{Alarm, Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::sectors::tear;
 use crate::trace::Trace;
@@ -29,6 +28,7 @@ struct State {
     files: BTreeMap<String, File>,
     made: u64,
     plan: FaultPlan,
+    alarm: Alarm,
     trace: Trace,
     capacity_bytes: Option<u64>,
     life: u64,
@@ -56,6 +56,7 @@ impl State {
 /// What the caller of an operation learns once its effect has happened.
 enum Reply {
     Sent,
+    Late(u32),
     Lost,
 }
 
@@ -67,6 +68,7 @@ impl SimDisk {
             files: BTreeMap::new(),
             made: 0,
             plan: FaultPlan::default(),
+            alarm: Alarm::default(),
             trace: Trace::default(),
             capacity_bytes: None,
             life: 0,
@@ -96,6 +98,11 @@ impl SimDisk {
     /// Lets something go wrong later.
     pub fn inject(&self, injection: Injection) {
         self.state().plan.add(injection);
+    }
+
+    /// Tells when so many operations have happened from now on; an alarm that was set before is forgotten.
+    pub fn alarm_after(&self, operations: u64) -> oneshot::Receiver<()> {
+        self.state().alarm.set(operations)
     }
 
     /// Forgets every injection that has not struck yet. Operations that hang go on, and then happen or fail as the seed decides.
@@ -130,6 +137,16 @@ impl SimDisk {
         change(&mut file.content);
         file.synced = file.content.len();
         true
+    }
+
+    /// The names of all files, whatever is being injected.
+    pub fn names(&self) -> Vec<String> {
+        self.state().files.keys().cloned().collect()
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
     }
 
     /// The bytes of a file that a power cut can no longer take away.
@@ -183,13 +200,15 @@ impl SimDisk {
             let outcome = match drawn {
                 Some(Effect::Fail(fault)) => (effect(&mut state, Some(fault)), Reply::Sent),
                 Some(Effect::LoseReply) => (effect(&mut state, None), Reply::Lost),
+                Some(Effect::Delay(turns)) => (effect(&mut state, None), Reply::Late(turns)),
                 Some(Effect::Hang) | None => (effect(&mut state, None), Reply::Sent),
             };
             let told = match &outcome {
-                (Ok(_), Reply::Sent) => "ok",
+                (Ok(_), Reply::Sent | Reply::Late(_)) => "ok",
                 (Ok(_), Reply::Lost) => "ok, reply lost",
                 (Err(error), _) => error.fault.code(),
             };
+            state.alarm.tick();
             let used = state.used_bytes();
             state.trace.line(format!("{op} {name} {told} {used}"));
             outcome
@@ -197,6 +216,10 @@ impl SimDisk {
         self.pause().await;
         match reply {
             Reply::Sent => result,
+            Reply::Late(turns) => {
+                yield_turns(u64::from(turns)).await;
+                result
+            }
             Reply::Lost => Err(injected(Fault::Unavailable, op, name)),
         }
     }
@@ -210,9 +233,14 @@ impl SimDisk {
 
     async fn pause(&self) {
         let turns = self.state().rng.below(3);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
+        yield_turns(turns).await;
+    }
+}
+
+/// Lets everybody else go first, so many times.
+pub(crate) async fn yield_turns(turns: u64) {
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong, and when. Decides; the disk and the store act on it.
 
 use proximadb_ports::{Fault, PortError};
+use tokio::sync::oneshot;
 
 use crate::rng::Rng;
 
@@ -14,6 +15,8 @@ pub enum Effect {
     LoseReply,
     /// The operation does not happen and its future does not end; on a disk, not before [`crate::SimDisk::heal`].
     Hang,
+    /// The operation happens, and its caller learns of it only after everybody else has had this many turns.
+    Delay(u32),
 }
 
 /// One thing that will go wrong: which operations it is about, how many of them pass first, how many it then hits.
@@ -70,6 +73,31 @@ impl Injection {
 
     fn is_about(&self, op: &str, subject: &str) -> bool {
         self.op.is_none_or(|o| o == op) && self.subject.as_ref().is_none_or(|s| subject.contains(s.as_str()))
+    }
+}
+
+/// Rings once after so many operations.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<(u64, oneshot::Sender<()>)>);
+
+impl Alarm {
+    /// Sets it anew; one that has not rung is forgotten.
+    pub(crate) fn set(&mut self, operations: u64) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.0 = Some((operations, sender));
+        receiver
+    }
+
+    /// Counts an operation.
+    pub(crate) fn tick(&mut self) {
+        match self.0.take() {
+            Some((0, sender)) => {
+                // Whoever waited may have gone.
+                let _ = sender.send(());
+            }
+            Some((left, sender)) if !sender.is_closed() => self.0 = Some((left - 1, sender)),
+            _ => {}
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use proximadb_ports::{Fault, Filesystem, ObjectInfo, PortError, PutMode, Result, Space};
+use tokio::sync::oneshot;
 
-use crate::faults::{Effect, FaultPlan, Injection, injected};
+use crate::disk::yield_turns;
+use crate::faults::{Alarm, Effect, FaultPlan, Injection, injected};
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -26,6 +28,7 @@ struct State {
     rng: Rng,
     objects: BTreeMap<String, Bytes>,
     plan: FaultPlan,
+    alarm: Alarm,
     trace: Trace,
     capacity_bytes: Option<u64>,
     life: u64,
@@ -48,6 +51,7 @@ impl SimFilesystem {
             rng: Rng::new(seed ^ 0x0073_746f_7265),
             objects: BTreeMap::new(),
             plan: FaultPlan::default(),
+            alarm: Alarm::default(),
             trace: Trace::default(),
             capacity_bytes: None,
             life: 0,
@@ -71,6 +75,11 @@ impl SimFilesystem {
     /// Lets something go wrong later.
     pub fn inject(&self, injection: Injection) {
         self.state().plan.add(injection);
+    }
+
+    /// Tells when so many operations have happened from now on; an alarm that was set before is forgotten.
+    pub fn alarm_after(&self, operations: u64) -> oneshot::Receiver<()> {
+        self.state().alarm.set(operations)
     }
 
     /// Forgets every injection that has not struck yet.
@@ -104,6 +113,11 @@ impl SimFilesystem {
         true
     }
 
+    /// Bytes of all objects.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
     /// Every key, whatever is being injected.
     pub fn keys(&self) -> Vec<String> {
         self.state().objects.keys().cloned().collect()
@@ -132,13 +146,14 @@ impl SimFilesystem {
             let outcome = match struck {
                 Some(Effect::Hang) => None,
                 Some(Effect::Fail(fault)) => Some(Err(injected(fault, op, key))),
-                Some(Effect::LoseReply) | None => Some(effect(&mut state)),
+                Some(Effect::LoseReply | Effect::Delay(_)) | None => Some(effect(&mut state)),
             };
             let told = match &outcome {
                 None => "hangs",
                 Some(Ok(_)) => "ok",
                 Some(Err(error)) => error.fault.code(),
             };
+            state.alarm.tick();
             let used = state.used_bytes();
             state.trace.line(format!("{op} {key} {told} {used}"));
             (outcome, struck)
@@ -147,14 +162,15 @@ impl SimFilesystem {
             return std::future::pending().await;
         };
         self.pause().await;
+        if let Some(Effect::Delay(turns)) = struck {
+            yield_turns(u64::from(turns)).await;
+        }
         if struck == Some(Effect::LoseReply) { Err(injected(Fault::Unavailable, op, key)) } else { result }
     }
 
     async fn pause(&self) {
         let turns = self.state().rng.below(3);
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
+        yield_turns(turns).await;
     }
 }
 
@@ -252,6 +268,7 @@ impl Filesystem for SimFilesystem {
 
     async fn space(&self) -> Result<Option<Space>> {
         self.operation("space", "the store", |state| {
+            state.alarm.tick();
             let used = state.used_bytes();
             Ok(state.capacity_bytes.map(|total_bytes| Space { free_bytes: total_bytes.saturating_sub(used), total_bytes }))
         })

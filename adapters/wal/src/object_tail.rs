@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use proximadb_model::frame::{Frame, Kind, LogId, Place, Scan, scan};
-use proximadb_ports::{Entropy, Fault, Filesystem, PortError, PutMode, Result};
+use proximadb_ports::{Entropy, Fault, Filesystem, PortError, PutMode, Result, mutants};
 
 use crate::medium::Medium;
 use crate::tail::{Outcome, Parts, Pending, Tail};
@@ -88,7 +88,8 @@ impl Tail for ObjectTail {
             let Parts { parts: pieces, headers, .. } = &parts;
             let body = joined(pieces);
             let end = parts.end();
-            let put = self.objects.put(&self.medium.key(end.file), body.clone(), PutMode::CreateOnly).await;
+            let mode = if mutants::is_on("bug_plain_put") { PutMode::Overwrite } else { PutMode::CreateOnly };
+            let put = self.objects.put(&self.medium.key(end.file), body.clone(), mode).await;
             let holder = match put {
                 Ok(()) => Ok(Holder::This),
                 // A reply can get lost, and a retry below this port can find its own first try: only the bytes tell.

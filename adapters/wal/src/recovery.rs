@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proximadb_model::frame::{self, Damage, HEADER_BYTES, Header, Kind, LogId, Place, Scan, TRAILER_BYTES, scan, scan_copies};
-use proximadb_ports::{Fault, Result};
+use proximadb_ports::{Fault, Result, mutants};
 
 use crate::index::Index;
 use crate::medium::{Medium, file_name};
@@ -155,7 +155,7 @@ impl Own {
         let bytes = medium.read(self.file).await.map_err(|e| e.fault)?;
         let length = bytes.len() as u64;
         let proof = if medium.writes_whole() { length.max(1) } else { proofs.any.of(self.file) };
-        Ok(Read { bytes: length, scan: scan(&bytes, self.file, proof), missing: false })
+        Ok(Read { bytes: length, scan: believed(scan(&bytes, self.file, proof)), missing: false })
     }
 
     /// Reads both copies as one. A second copy that cannot be read is as good as none.
@@ -200,6 +200,18 @@ impl Own {
         // An own copy that cannot be read and was longer may have held more; a mark at its end matters to nobody.
         let lost = fault.and(self.listed).filter(|listed| *listed > length + (HEADER_BYTES + TRAILER_BYTES) as u64);
         scan.damage.extend(lost.map(|listed| Damage { bytes: length..listed, batch: None }));
-        Ok(Read { bytes: length, scan, missing: fault == Some(Fault::NotFound) })
+        Ok(Read { bytes: length, scan: believed(scan), missing: fault == Some(Fault::NotFound) })
     }
+}
+
+/// What a scan says; a sown bug takes the first bad frame for the end of the log.
+fn believed(mut scan: Scan) -> Scan {
+    if mutants::is_on("bug_stop_at_bad_crc")
+        && let Some(damage) = scan.damage.first()
+    {
+        let end = damage.bytes.start;
+        scan.batches.retain(|header| u64::from(header.place.offset) < end);
+        scan.damage.clear();
+    }
+    scan
 }

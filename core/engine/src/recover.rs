@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use proximadb_model::{
     Epoch, FileId, Manifest, ManifestNumber, Memtable, Operation, RememberedWrite, SegmentEntry, Sequence, ShardId, SiteId, WriteBatch,
 };
-use proximadb_ports::{Fault, Loss, Metric, PortError, Result};
+use proximadb_ports::{Fault, Loss, Metric, PortError, Result, mutants};
 use tokio::sync::mpsc;
 
 use crate::background::Workshop;
@@ -285,9 +285,10 @@ impl Opening {
 async fn replay(snapshot: &mut Snapshot, access: &SiteAccess) -> Result<u64> {
     let manifest = Arc::clone(&snapshot.manifest);
     let mut operations = 0;
-    let mut batches = access.wal.replay(manifest.shard, manifest.flushed_through).await?;
+    let after = if mutants::is_on("bug_replay_dup") { Sequence::default() } else { manifest.flushed_through };
+    let mut batches = access.wal.replay(manifest.shard, after).await?;
     while let Some(batch) = batches.next().await? {
-        if batch.first <= snapshot.active.last().max(manifest.flushed_through) {
+        if batch.first <= snapshot.active.last().max(after) {
             let message = format!("the log gives operation {} after {}", batch.first, snapshot.active.last());
             return Err(PortError::new(Fault::Corrupt, "shard.replay", manifest.shard, message));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proximadb_model::{FileId, Manifest, ManifestNumber, RowSet, SegmentEntry, ShardId, SidecarMeta, Uid};
-use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Result, SegmentStore};
+use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Result, SegmentStore, mutants};
 
 use crate::layout;
 use crate::parts::SiteAccess;
@@ -35,8 +35,13 @@ impl ShardFiles {
     /// Writes a manifest under its number, if the number is free. A lost reply is told from another writer's file by the put-id.
     pub(crate) async fn put_manifest(&self, manifest: &Manifest) -> Result<Put> {
         let key = layout::manifest(self.shard, manifest.number);
-        match self.filesystem.put(&key, manifest.encode(), PutMode::CreateOnly).await {
-            Ok(()) => Ok(Put::Done),
+        let mode = if mutants::is_on("bug_plain_put") { PutMode::Overwrite } else { PutMode::CreateOnly };
+        match self.filesystem.put(&key, manifest.encode(), mode).await {
+            // A writer that has taken over deletes the numbers behind it, so a free number proves nothing: a later one does.
+            Ok(()) => match self.manifest_numbers().await?.last() {
+                Some(last) if *last > manifest.number => Ok(Put::Taken(self.read_manifest(*last).await?.put_id)),
+                _ => Ok(Put::Done),
+            },
             Err(e) if e.fault == Fault::Conflict => {
                 let there = self.read_manifest(manifest.number).await?;
                 Ok(if there.put_id == manifest.put_id { Put::Done } else { Put::Taken(there.put_id) })

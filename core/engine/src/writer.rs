@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proximadb_model::limits::{GROUP_REQUESTS_MAX, IDEMPOTENCY_KEYS_MAX};
 use proximadb_model::{CollectionPatch, Epoch, FileId, Memtable, RememberedWrite, Sequence, ShardState, Uid, WriteBatch, plan};
-use proximadb_ports::{Durability, Fault, PortError, Result, WalWriter};
+use proximadb_ports::{Durability, Fault, PortError, Result, WalWriter, mutants};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background::{Event, Workshop};
@@ -370,10 +370,10 @@ impl Writer {
                 }
             }
         }
-        if failure.is_none() && durability == Durability::Async {
+        if failure.is_none() && (durability == Durability::Async || mutants::is_on("bug_ack_first")) {
             self.publish(working.clone());
             for (reply, mut outcome) in applied.drain(..) {
-                outcome.outcome.durable = false;
+                outcome.outcome.durable = mutants::is_on("bug_ack_first");
                 let _ = reply.send(Ok(outcome));
             }
         }

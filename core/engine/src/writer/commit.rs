@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, RowSet, SegmentEntry, ShardState};
-use proximadb_ports::{Fault, PortError, Result};
+use proximadb_ports::{Fault, PortError, Result, mutants};
 
 use super::{Event, Put, Snapshot, Writer, chain};
 use crate::background::{Flushed, Indexed, Merged};
@@ -142,6 +142,9 @@ impl Writer {
         let entry = view.as_ref().map(|v| SegmentEntry { meta: v.segment.meta.clone(), dead: None, index: None });
         let replaced: Vec<_> = dead.iter().map(|(segment, _, _)| *segment).collect();
         let before = self.snapshot();
+        if mutants::is_on("bug_early_truncate") {
+            self.shard.home.wal.truncate(self.shard.id, through).await?;
+        }
         let manifest = self
             .commit(|manifest| {
                 manifest.flushed_through = through;
