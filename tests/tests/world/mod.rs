@@ -58,6 +58,19 @@ impl World {
         let (engine, executor) = open(&sites, seed, Arc::clone(&codec), settings.clone()).await;
         Self { sites, engine, seed, lives: 0, executor, settings, codec }
     }
+
+    /// Ends the process in the middle of whatever it does, and starts another on what the disks hold.
+    pub(crate) async fn restart(&mut self) {
+        self.executor.shutdown().await;
+        for site in &mut self.sites {
+            site.disk = site.disk.crash();
+            site.filesystem = site.filesystem.crash();
+        }
+        self.lives += 1;
+        // A new process draws other identities than the one before.
+        let seed = self.seed ^ (self.lives << 32);
+        (self.engine, self.executor) = open(&self.sites, seed, Arc::clone(&self.codec), self.settings.clone()).await;
+    }
 }
 
 async fn open(sites: &[SimSite], seed: u64, codec: Arc<dyn WalCodec>, settings: EngineSettings) -> (Arc<Engine>, Arc<SimExecutor>) {
@@ -104,15 +117,7 @@ impl DatabaseHarness for World {
     }
 
     async fn crash_and_reopen(&mut self) {
-        self.executor.shutdown().await;
-        for site in &mut self.sites {
-            site.disk = site.disk.crash();
-            site.filesystem = site.filesystem.crash();
-        }
-        self.lives += 1;
-        // A new process draws other identities than the one before.
-        let seed = self.seed ^ (self.lives << 32);
-        (self.engine, self.executor) = open(&self.sites, seed, Arc::clone(&self.codec), self.settings.clone()).await;
+        self.restart().await;
         let health = self.engine.health().await;
         assert!(health.problems.is_empty(), "seed {}: {:?}", self.seed, health.problems);
     }
