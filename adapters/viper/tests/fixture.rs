@@ -17,8 +17,13 @@ use proximadb_viper::{ViperOptions, ViperStore};
 const SHARD: ShardId = ShardId { collection: CollectionId(Uid::from_bytes([0x11; 16])), index: 0 };
 const ID: FileId = FileId(Uid::from_bytes([0x22; 16]));
 
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/segment-1.parquet")
+/// Vectors split by byte and compressed, as they were written at first.
+const SPLIT: &str = "segment-1.parquet";
+/// Vectors plain, as they are written now.
+const PLAIN: &str = "segment-1-plain.parquet";
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 fn text(text: &str) -> Value {
@@ -94,24 +99,35 @@ async fn check(bytes: Bytes) {
     let reader = store.open(SHARD, &meta).await.expect("open");
     let found = reader.fetch(&[0, 1, 2, 3], Projection::ALL).await.expect("fetch");
     assert_eq!(format!("{found:?}"), format!("{:?}", rows()));
+    assert_eq!(format!("{:?}", reader.vectors().await.expect("vectors")), format!("{:?}", rows().vectors));
+}
+
+#[tokio::test]
+async fn the_first_format_is_read() {
+    check(Bytes::from(std::fs::read(path(SPLIT)).expect("the fixture is there"))).await;
 }
 
 /// `UPDATE_GOLDEN=1` writes the fixture anew; a released one is never rewritten, a new version gets a new one.
 #[tokio::test]
-async fn the_first_format_is_read() {
+async fn plain_vectors_are_read() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let (filesystem, store) = store();
         store.write(SHARD, ID, &schema(), &mut Once(Some(rows()))).await.expect("write");
         let key = filesystem.keys().swap_remove(0);
-        std::fs::write(path(), filesystem.get(&key).await.expect("get")).expect("write the fixture");
+        std::fs::write(path(PLAIN), filesystem.get(&key).await.expect("get")).expect("write the fixture");
     }
-    check(Bytes::from(std::fs::read(path()).expect("the fixture is there"))).await;
+    check(Bytes::from(std::fs::read(path(PLAIN)).expect("the fixture is there"))).await;
 }
 
 /// A reader that knows nothing of us finds the columns that docs/formats/segment.adoc names.
 #[test]
 fn the_columns_are_those_of_the_docs() {
-    let bytes = Bytes::from(std::fs::read(path()).expect("the fixture is there"));
+    for name in [SPLIT, PLAIN] {
+        check_columns(Bytes::from(std::fs::read(path(name)).expect("the fixture is there")));
+    }
+}
+
+fn check_columns(bytes: Bytes) {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("plain Parquet");
     let columns: Vec<String> =
         reader.schema().fields().iter().map(|f| format!("{} {} {}", f.name(), f.data_type(), f.is_nullable())).collect();

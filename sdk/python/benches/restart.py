@@ -41,7 +41,8 @@ SAVED = "bench-restart.json"
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    norms: np.ndarray = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / norms)
 
 
 def data_of(folder: Path | None, rows: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +127,9 @@ def search(server: Server, body: bytes) -> list[tuple[str, float]]:
 
 def same(found: list[tuple[str, float]], before: list[list[Any]]) -> bool:
     """Whether an answer is the one before the restart, up to the rounding of scores."""
-    pairs = zip(found, before, strict=True) if len(found) == len(before) else iter([((("", 0.0)), ["x", 0.0])])
-    return all(a[0] == b[0] and abs(a[1] - b[1]) < 1e-5 for a, b in pairs)
+    if len(found) != len(before):
+        return False
+    return all(a[0] == b[0] and abs(a[1] - b[1]) < 1e-5 for a, b in zip(found, before, strict=True))
 
 
 def wait_ready(server: Server) -> dict[str, Any]:
@@ -155,7 +157,11 @@ def prepare(binary: Path, folder: Path, arguments: argparse.Namespace) -> None:
         ready = time.perf_counter() - start
         answers = [search(server, body.encode()) for body in bodies]
     (folder.with_name(folder.name + "." + SAVED)).write_text(json.dumps({"bodies": bodies, "answers": answers}))
-    print(json.dumps({"what": "ingest", "rows": len(base), "segments": len(status["segments"]), "ready_s": round(ready, 1)}))
+    print(
+        json.dumps(
+            {"what": "ingest", "rows": len(base), "segments": len(status["segments"]), "ready_s": round(ready, 1)}
+        )
+    )
 
 
 def drop_page_cache() -> bool:
@@ -213,7 +219,11 @@ def main() -> None:
             restart(arguments.server, folder, "warm")
         for _ in range(arguments.runs):
             if not drop_page_cache():
-                print(json.dumps({"what": "restart", "cache": "cold", "skipped": "the page cache may not be dropped here"}))
+                print(
+                    json.dumps(
+                        {"what": "restart", "cache": "cold", "skipped": "the page cache may not be dropped here"}
+                    )
+                )
                 break
             restart(arguments.server, folder, "cold")
     finally:

@@ -21,8 +21,8 @@ class SegmentStatus:
 class IndexStatus:
     """How a collection is indexed at this moment.
 
-    `status` is "ready", "building" or "loading", `kind` "flat", "graph", "mixed" or "none". `unindexed_rows` are scanned exactly until
-    they are indexed. `recall_estimate` is recall@10 against exact search, None until a graph has been sampled.
+    `status` is "ready", "building" or "loading", `kind` "flat", "graph", "mixed" or "none". `unindexed_rows` are scanned
+    exactly until they are indexed. `recall_estimate` is recall@10 against exact search, None until a graph has been sampled.
     """
 
     status: str
