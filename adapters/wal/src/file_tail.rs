@@ -21,6 +21,8 @@ pub(crate) struct FileTail {
     open: Option<OpenFile>,
     last: u32,
     durable: Place,
+    /// Whether everything up to there is durable in the second copy of that file, too.
+    durable_twice: bool,
 }
 
 struct OpenFile {
@@ -81,7 +83,7 @@ fn left(name: &str) -> PortError {
 impl FileTail {
     /// The tail after the file numbered `last`; nothing is made before the first group.
     pub(crate) fn new(disk: TimedDisk, mirror: Option<Arc<Mirror>>, entropy: Arc<dyn Entropy>, file_bytes_max: u64, last: u32) -> Self {
-        Self { disk, mirror, entropy, file_bytes_max, open: None, last, durable: Place::default() }
+        Self { disk, mirror, entropy, file_bytes_max, open: None, last, durable: Place::default(), durable_twice: true }
     }
 
     /// The open file, or the next one, which the first write to it makes: it exists durably before anything in it can be
@@ -100,6 +102,10 @@ impl FileTail {
             .ok_or_else(|| PortError::new(Fault::Exhausted, "wal.append", "the log", "has no file numbers left"))?;
         self.last = next;
         let second = if self.mirrors() { Second::ToMake } else { Second::None };
+        if matches!(second, Second::ToMake) && !self.durable_twice {
+            // What is said in a second copy must hold there.
+            self.durable = Place::default();
+        }
         Ok(OpenFile { file: None, second, log: LogId(self.entropy.bits()), end: Place { file: next, offset: 0 } })
     }
 
@@ -134,8 +140,7 @@ impl FileTail {
         (there, file.map(|file| OpenFile { file: Some(file), second, log, end: parts.end() }))
     }
 
-    /// Ends a file that has no second copy with a durable mark, so that the next one can have one. The next one does not say how
-    /// far this one was durable: in the second copy it never was.
+    /// Ends a file that has no second copy with a durable mark, so that the next one can have one.
     async fn end_single(&mut self) -> Option<(u32, u64)> {
         let single = |open: &mut OpenFile| matches!(open.second, Second::None);
         if !self.mirrors() {
@@ -144,7 +149,6 @@ impl FileTail {
         let open = self.open.take_if(single)?;
         let mut parts = Parts::new(open.log, open.end, self.durable);
         parts.bare(Kind::Watermark);
-        self.durable = Place::default();
         let (_, marked) = self.append(open, &parts, true).await;
         if let Err(failure) = marked {
             // Everything acknowledged from the file is durable; only damage at its end would now go unnoticed.
@@ -187,6 +191,7 @@ impl Tail for FileTail {
             Ok(open) => {
                 self.durable = end;
                 let mirrored = matches!(open.second, Second::Open(_));
+                self.durable_twice = mirrored;
                 self.open = Some(open);
                 Outcome { file, ended, headers: parts.headers, mirrored, ..Outcome::default() }
             }

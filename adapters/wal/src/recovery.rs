@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proximadb_model::frame::{Damage, HEADER_BYTES, Header, Kind, LogId, Place, Scan, TRAILER_BYTES, scan, scan_copies};
+use proximadb_model::frame::{self, Damage, HEADER_BYTES, Header, Kind, LogId, Place, Scan, TRAILER_BYTES, scan, scan_copies};
 use proximadb_ports::{Fault, Result};
 
 use crate::index::Index;
@@ -60,6 +60,29 @@ struct Read {
     missing: bool,
 }
 
+/// How far files are proven durable: by either copy, and by the second one.
+#[derive(Default)]
+struct Proofs {
+    any: Durable,
+    second: Durable,
+}
+
+#[derive(Default)]
+struct Durable(BTreeMap<u32, u64>);
+
+impl Durable {
+    fn add(&mut self, places: &[Place]) {
+        for place in places {
+            let known = self.0.entry(place.file).or_default();
+            *known = u64::from(place.offset).max(*known);
+        }
+    }
+
+    fn of(&self, file: u32) -> u64 {
+        self.0.get(&file).copied().unwrap_or(0)
+    }
+}
+
 /// Builds the index of everything in the log.
 pub(crate) async fn recover(medium: &Medium, mirror: Option<&Mirror>) -> Result<Recovered> {
     let files = medium.list().await?;
@@ -69,21 +92,18 @@ pub(crate) async fn recover(medium: &Medium, mirror: Option<&Mirror>) -> Result<
     };
     let leftovers = leftovers(&files, &mut second);
     let numbers: BTreeSet<u32> = files.keys().chain(second.iter().flat_map(|(_, files)| files.keys())).copied().collect();
-    let mut proofs: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut proofs = Proofs::default();
     let mut reads = Vec::with_capacity(numbers.len());
     // Latest first: only later files say how far an earlier one was durable at its end.
     for file in numbers.into_iter().rev() {
-        let proof = proofs.get(&file).copied().unwrap_or(0);
-        let own = Copy { listed: files.get(&file).copied(), file };
+        let own = Own { listed: files.get(&file).copied(), file };
         let result = match mirror {
-            None => own.read_alone(medium, proof).await,
-            Some(_) => own.read_with_second(medium, second.as_ref(), proof).await,
+            None => own.read_alone(medium, &proofs).await,
+            Some(_) => own.read_with_second(medium, second.as_ref(), &proofs).await,
         };
         if let Ok(read) = &result {
-            for place in &read.scan.proofs {
-                let known = proofs.entry(place.file).or_default();
-                *known = u64::from(place.offset).max(*known);
-            }
+            proofs.any.add(&read.scan.proofs);
+            proofs.second.add(&read.scan.second_proofs);
         }
         reads.push((file, own.listed, result));
     }
@@ -124,18 +144,17 @@ fn leftovers(files: &BTreeMap<u32, u64>, second: &mut Option<(TimedDisk, BTreeMa
 
 /// The own copy of a file.
 #[derive(Clone, Copy)]
-struct Copy {
+struct Own {
     file: u32,
     /// Its size; `None` when there is none.
     listed: Option<u64>,
 }
 
-impl Copy {
-    /// `proof` is how far later files say that the file was durable.
-    async fn read_alone(self, medium: &Medium, proof: u64) -> std::result::Result<Read, Fault> {
+impl Own {
+    async fn read_alone(self, medium: &Medium, proofs: &Proofs) -> std::result::Result<Read, Fault> {
         let bytes = medium.read(self.file).await.map_err(|e| e.fault)?;
         let length = bytes.len() as u64;
-        let proof = if medium.writes_whole() { length.max(1) } else { proof };
+        let proof = if medium.writes_whole() { length.max(1) } else { proofs.any.of(self.file) };
         Ok(Read { bytes: length, scan: scan(&bytes, self.file, proof), missing: false })
     }
 
@@ -144,7 +163,7 @@ impl Copy {
         self,
         medium: &Medium,
         second: Option<&(TimedDisk, BTreeMap<u32, u64>)>,
-        proof: u64,
+        proofs: &Proofs,
     ) -> std::result::Result<Read, Fault> {
         let second = second.filter(|(_, files)| files.contains_key(&self.file));
         let own = async {
@@ -171,7 +190,13 @@ impl Copy {
             (own, copy) => (own.unwrap_or_default(), copy.unwrap_or_default()),
         };
         let length = own.len().max(copy.len()) as u64;
-        let mut scan = scan_copies(&[&own, &copy], self.file, proof);
+        let mut scan = scan_copies(
+            &[
+                frame::Copy { bytes: &own, proof: proofs.any.of(self.file) },
+                frame::Copy { bytes: &copy, proof: proofs.second.of(self.file) },
+            ],
+            self.file,
+        );
         // An own copy that cannot be read and was longer may have held more; a mark at its end matters to nobody.
         let lost = fault.and(self.listed).filter(|listed| *listed > length + (HEADER_BYTES + TRAILER_BYTES) as u64);
         scan.damage.extend(lost.map(|listed| Damage { bytes: length..listed, batch: None }));

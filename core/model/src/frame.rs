@@ -10,7 +10,7 @@ use crate::limits::{FRAME_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 
 mod scan;
 
-pub use scan::{Damage, Found, Scan, Scanner, scan, scan_copies};
+pub use scan::{Copy, Damage, Found, Scan, Scanner, scan, scan_copies};
 
 /// The first bytes of every frame. `F5` and `FE` never occur in UTF-8, so no text of a user looks like them.
 pub const MAGIC: [u8; 8] = [0xf5, b'P', b'X', b'W', b'A', b'L', 0xfe, b'\n'];

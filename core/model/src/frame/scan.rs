@@ -109,7 +109,7 @@ pub struct Scan {
     /// The batches to replay, in order. Those after a torn place are not among them: they were never acknowledged, and
     /// whatever they were to follow is gone.
     pub batches: Vec<Header>,
-    /// Where those of them stand that are not whole in every copy.
+    /// Where those of them stand that are not whole in every copy, or not proven durable by a copy other than the first.
     pub once: Vec<Place>,
     /// Whether one of several copies would be taken for damaged if it were the only one.
     pub hurt: bool,
@@ -121,6 +121,8 @@ pub struct Scan {
     pub proven: u64,
     /// Places up to which this file's frames prove files durable: its own, and the one before it.
     pub proofs: Vec<Place>,
+    /// Those of them that stand in a copy other than the first.
+    pub second_proofs: Vec<Place>,
     /// The file's random number; `None` when its first frame is lost.
     pub log: Option<LogId>,
 }
@@ -132,32 +134,45 @@ pub struct Scan {
 /// beyond the bad frame's beginning. Frames of one group are written and made durable together, so no frame says so about its
 /// own group.
 pub fn scan(bytes: &[u8], file: u32, proof: u64) -> Scan {
-    scan_copies(&[bytes], file, proof)
+    scan_copies(&[Copy { bytes, proof }], file)
 }
 
-/// Reads the copies of a log file as one: each frame from whichever copy has it whole. A copy that is not there is an empty one.
+/// One copy of a log file.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy<'a> {
+    /// Its bytes; none when it is not there.
+    pub bytes: &'a [u8],
+    /// How far later files prove it durable: for the first copy those of any copy, for another one its own.
+    pub proof: u64,
+}
+
+/// Reads the copies of a log file as one: each frame from whichever copy has it whole.
 ///
 /// The copies hold the same bytes at the same places, as far as each goes. Where they are different files, which only their
-/// random numbers tell, the first one that has a start counts.
-pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
+/// random numbers tell, the first one that has a start counts. A frame is only written to a copy when everything before it is
+/// durable there, so what a frame proves holds for the copy in which it stands, and for the first one, which has every frame.
+pub fn scan_copies(copies: &[Copy<'_>], file: u32) -> Scan {
     let log = log_of(copies, file);
-    let mut durable = proof;
-    let mut proofs: Vec<Place> = Vec::new();
-    let mut frames: BTreeMap<u64, (Header, usize)> = BTreeMap::new();
+    let mut result = Scan { log, ..Scan::default() };
+    let mut durable = 0;
+    let mut said = Vec::with_capacity(copies.len());
+    let mut frames: BTreeMap<u64, (Header, Vec<usize>)> = BTreeMap::new();
     let mut bad: BTreeMap<u64, Damage> = BTreeMap::new();
-    let mut hurt = false;
-    for bytes in copies {
-        let (mut said, mut whole_to) = (proof, bytes.len() as u64);
+    for (copy, Copy { bytes, proof }) in copies.iter().enumerate() {
+        let (mut proven, mut whole_to) = (*proof, bytes.len() as u64);
         for item in Scanner::of_log(bytes, file, log) {
             match item {
                 Found::Frame(Frame { header, .. }) => {
                     if header.durable.file == file {
-                        said = said.max(u64::from(header.durable.offset));
+                        proven = proven.max(u64::from(header.durable.offset));
                     }
-                    if log.is_some() && proofs.last() != Some(&header.durable) {
-                        proofs.push(header.durable);
+                    if log.is_some() && result.proofs.last() != Some(&header.durable) {
+                        result.proofs.push(header.durable);
                     }
-                    frames.entry(u64::from(header.place.offset)).or_insert((header, 0)).1 += 1;
+                    if log.is_some() && copy > 0 && result.second_proofs.last() != Some(&header.durable) {
+                        result.second_proofs.push(header.durable);
+                    }
+                    frames.entry(u64::from(header.place.offset)).or_insert((header, Vec::new())).1.push(copy);
                 }
                 Found::Damage(damage) => {
                     whole_to = whole_to.min(damage.bytes.start);
@@ -168,11 +183,12 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
                 }
             }
         }
-        hurt |= copies.len() > 1 && whole_to < said;
-        durable = durable.max(said);
+        result.hurt |= copies.len() > 1 && whole_to < proven;
+        durable = durable.max(proven);
+        said.push(proven);
     }
-    let length = copies.iter().map(|bytes| bytes.len() as u64).max().unwrap_or(0);
-    let mut result = Scan { torn_at: length, proven: durable, hurt, proofs, log, ..Scan::default() };
+    let length = copies.iter().map(|copy| copy.bytes.len() as u64).max().unwrap_or(0);
+    (result.torn_at, result.proven) = (length, durable);
     if log.is_none() && length > 0 {
         // Without the number no frame can be told from a smuggled one; together they prove that there was something.
         if durable > 0 {
@@ -196,7 +212,8 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
         at = at.max(offset + header.frame_bytes() as u64);
         if header.kind.is_batch() {
             result.batches.push(header);
-            if whole < copies.len() {
+            let twice = |copy: usize| whole.contains(&copy) && (copy == 0 || at <= said[copy]);
+            if !(0..copies.len()).all(twice) {
                 result.once.push(header.place);
             }
         }
@@ -205,8 +222,8 @@ pub fn scan_copies(copies: &[&[u8]], file: u32, proof: u64) -> Scan {
 }
 
 /// The random number of the first copy that begins as this file does; else of any that begins as a log file.
-fn log_of(copies: &[&[u8]], file: u32) -> Option<LogId> {
-    let start = |bytes: &&[u8]| Header::decode(bytes).ok().filter(|h| h.kind == Kind::Start);
+fn log_of(copies: &[Copy<'_>], file: u32) -> Option<LogId> {
+    let start = |copy: &Copy<'_>| Header::decode(copy.bytes).ok().filter(|h| h.kind == Kind::Start);
     let place = Place { file, offset: 0 };
     let own = copies.iter().filter_map(start).find(|h| h.place == place);
     own.or_else(|| copies.iter().find_map(start)).map(|h| h.log)
