@@ -167,6 +167,77 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn two_copies_with_different_damage_are_whole(
+        groups in groups(), cut in any::<prop::sample::Index>(), flips in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let file = file_of(&groups);
+        let all = file.batches();
+        // Every frame is damaged in one copy at most.
+        let mut copies = [file.bytes.clone(), file.bytes.clone()];
+        for at in flips {
+            let frame = at.index(file.headers.len());
+            let header = &file.headers[frame];
+            let within = at.index(header.frame_bytes());
+            copies[frame % 2][header.place.offset as usize + within] ^= 0x10;
+        }
+        let result = scan_copies(&copies.each_ref().map(|bytes| Copy { bytes, proof: 0 }), 7);
+        prop_assert_eq!((&result.batches, &result.damage), (&all, &vec![]));
+        let hurt = |header: &&Header| {
+            let at = header.place.offset as usize..header.place.offset as usize + header.frame_bytes();
+            copies.iter().any(|copy| copy[at.clone()] != file.bytes[at.clone()])
+        };
+        prop_assert!(all.iter().filter(hurt).all(|header| result.once.contains(&header.place)), "{:?}", result.once);
+        // One copy is short, as if its disk had been away.
+        let cut = cut.index(file.bytes.len() + 1);
+        let short = [Copy { bytes: &file.bytes[..cut], proof: 0 }, Copy { bytes: &file.bytes, proof: 0 }];
+        for copies in [short, [short[1], short[0]]] {
+            let result = scan_copies(&copies, 7);
+            prop_assert_eq!((&result.batches, &result.damage), (&all, &vec![]));
+            let mut missing = all.iter().filter(|h| h.place.offset as usize + h.frame_bytes() > cut);
+            prop_assert!(missing.all(|header| result.once.contains(&header.place)));
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_in_both_copies_is_damage(groups in groups(), at in any::<prop::sample::Index>(), bits in (0u8..8, 0u8..8)) {
+        let file = file_of(&groups);
+        let at = at.index(file.durable as usize);
+        let mut copies = [file.bytes.clone(), file.bytes.clone()];
+        copies[0][at] ^= 1 << bits.0;
+        copies[1][at] ^= 1 << bits.1;
+        let result = scan_copies(&copies.each_ref().map(|bytes| Copy { bytes, proof: 0 }), 7);
+        prop_assert!(result.hurt && result.damage.iter().any(|d| d.bytes.contains(&(at as u64))), "{:?}", result);
+    }
+}
+
+#[test]
+fn a_whole_file_that_both_copies_prove_is_in_two_copies() {
+    let file = file_of(&[vec![b"one".to_vec()], vec![b"two".to_vec()]]);
+    let copy = Copy { bytes: &file.bytes, proof: 0 };
+    let result = scan_copies(&[copy, copy], 7);
+    assert_eq!((result.batches.len(), result.once.len(), result.hurt), (2, 0, false));
+    // Without its last mark the second copy proves only the first group, and may lose the other one.
+    let mark = file.bytes.len() - HEADER_BYTES - TRAILER_BYTES;
+    let result = scan_copies(&[copy, Copy { bytes: &file.bytes[..mark], proof: 0 }], 7);
+    assert_eq!((result.batches.len(), result.once, result.hurt), (2, vec![file.batches()[1].place], false));
+}
+
+#[test]
+fn the_copy_of_another_file_is_no_copy() {
+    let file = file_of(&[vec![b"one".to_vec()], vec![b"two".to_vec()]]);
+    let mut other = LogFile::default();
+    for header in &file.headers {
+        let payload = vec![7; header.payload_bytes as usize];
+        let key = "k".repeat(usize::from(header.key_bytes));
+        other.push(Header { log: LogId(LOG.0 ^ 1), ..*header }, &key, &payload);
+    }
+    let copies = [Copy { bytes: &file.bytes, proof: 0 }, Copy { bytes: &other.bytes, proof: 0 }];
+    let result = scan_copies(&copies, 7);
+    assert_eq!((&result.batches, result.once.len(), result.damage.len()), (&file.batches(), 2, 0));
+}
+
 #[test]
 fn a_bad_frame_of_the_last_group_is_a_torn_tail_with_all_that_follows() {
     let mut file = LogFile::new();
