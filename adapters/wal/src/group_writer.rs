@@ -53,7 +53,8 @@ impl GroupWriter {
                     timer = None;
                     self.write(group).await;
                 }
-                Step::Wait { .. } if self.copy_some().await => {}
+                // A batch that waits for its time is not to wait for this.
+                Step::Wait { queued: false } if self.copy_some().await => {}
                 Step::Wait { queued } => {
                     if (queued || self.watermark_due) && timer.is_none() {
                         timer = Some(sleep(Arc::clone(&self.clock), self.idle));
@@ -88,7 +89,7 @@ impl GroupWriter {
         let Some(mirror) = self.shared.mirror.clone().filter(|_| rested && self.tail.mirrors()) else { return false };
         let entries = {
             let mut state = self.shared.state();
-            let entries = state.index.to_copy(COPY_BYTES_MAX);
+            let entries = state.index.wants_copies(COPY_BYTES_MAX);
             if entries.is_empty() && !state.index.frees_hurt(state.active) {
                 return false;
             }

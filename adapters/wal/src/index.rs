@@ -139,8 +139,8 @@ impl Index {
 
     /// The first batches that are to be written once more, up to this many bytes but at least one: those in one copy although there
     /// should be two, and those that keep a file from being freed of which one copy alone would look damaged.
-    pub(crate) fn to_copy(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
-        let mut found = self.once();
+    pub(crate) fn wants_copies(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
+        let mut found = self.once(bytes_max);
         if let Some(last) = self.hurt.last().copied() {
             let all = self.shards.iter().flat_map(|(shard, entries)| entries.iter().map(|entry| (*shard, *entry)));
             let older = all.filter(|(_, entry)| entry.place.file <= last && !self.once.contains_key(&entry.place));
@@ -157,14 +157,21 @@ impl Index {
         found
     }
 
-    fn once(&mut self) -> Vec<(ShardId, Entry)> {
+    /// The first batches that are in one copy although there should be two, up to this many bytes but at least one.
+    fn once(&mut self, bytes_max: u64) -> Vec<(ShardId, Entry)> {
         let mut found = Vec::new();
         let mut stale = Vec::new();
+        let mut bytes = 0;
         for (place, (shard, first)) in &self.once {
             let entry = self.shards.get_mut(shard).and_then(|entries| in_force(entries, *first));
-            match entry.filter(|entry| entry.place == *place) {
-                Some(entry) => found.push((*shard, *entry)),
-                None => stale.push(*place),
+            let Some(entry) = entry.filter(|entry| entry.place == *place) else {
+                stale.push(*place);
+                continue;
+            };
+            bytes += u64::from(entry.bytes);
+            found.push((*shard, *entry));
+            if bytes > bytes_max {
+                break;
             }
         }
         for place in stale {
@@ -175,7 +182,7 @@ impl Index {
 
     /// Whether the loss of one copy would lose something, or look as if it did.
     pub(crate) fn lacks_copies(&mut self) -> bool {
-        !self.hurt.is_empty() || !self.once().is_empty()
+        !self.hurt.is_empty() || !self.once(0).is_empty()
     }
 
     /// Whether a file of which one copy alone would look damaged can be freed.

@@ -50,9 +50,9 @@ impl Reader {
     /// # Errors
     /// `Corrupt` when no copy has it; `Unavailable` when that cannot be told now.
     pub(crate) async fn frame(&mut self, shard: ShardId, entry: &Entry, ahead: u64) -> Result<Bytes> {
-        let own = self.from_own(shard, entry, ahead).await;
+        let own = self.own_frame(shard, entry, ahead).await;
         match (own, &self.mirror) {
-            (Err(own), Some(mirror)) => match from_second(mirror, &mut self.second, shard, entry, ahead).await {
+            (Err(own), Some(mirror)) => match second_frame(mirror, &mut self.second, shard, entry, ahead).await {
                 Ok(bytes) => Ok(bytes),
                 Err(second) if matches!(second.fault, Fault::Corrupt | Fault::NotFound) => Err(own),
                 Err(second) => {
@@ -64,7 +64,7 @@ impl Reader {
         }
     }
 
-    async fn from_own(&mut self, shard: ShardId, entry: &Entry, ahead: u64) -> Result<Bytes> {
+    async fn own_frame(&mut self, shard: ShardId, entry: &Entry, ahead: u64) -> Result<Bytes> {
         if let Some(frame) = self.own.as_ref().and_then(|chunk| chunk.frame(entry)) {
             return checked(shard, entry, frame);
         }
@@ -86,7 +86,7 @@ impl Reader {
     }
 }
 
-async fn from_second(mirror: &Mirror, chunk: &mut Option<Chunk>, shard: ShardId, entry: &Entry, ahead: u64) -> Result<Bytes> {
+async fn second_frame(mirror: &Mirror, chunk: &mut Option<Chunk>, shard: ShardId, entry: &Entry, ahead: u64) -> Result<Bytes> {
     if let Some(frame) = chunk.as_ref().and_then(|chunk| chunk.frame(entry)) {
         return checked(shard, entry, frame);
     }
