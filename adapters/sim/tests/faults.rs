@@ -41,6 +41,31 @@ async fn a_hung_operation_never_ends_and_the_others_do() {
     fs.put("a", Bytes::new(), PutMode::Overwrite).await.expect("healed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hung_disk_operation_happens_or_fails_once_the_disk_is_healed() {
+    let mut outcomes = Vec::new();
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let mut file = disk.create("log").await.expect("create");
+        disk.inject(Injection::next(Effect::Hang).on("append"));
+        let hung = tokio::spawn(async move { file.append(vec![Bytes::from_static(b"abc")]).await });
+        let minute = std::time::Duration::from_secs(60);
+        let outcome = {
+            let mut hung = hung;
+            assert!(tokio::time::timeout(minute, &mut hung).await.is_err(), "hangs");
+            disk.heal();
+            hung.await.expect("no panic")
+        };
+        if outcome.is_ok() {
+            assert_eq!(disk.read("log").await.expect("read"), "abc");
+        }
+        outcomes.push(fault(outcome));
+        disk.wipe();
+        assert_eq!(disk.list().await.expect("list"), []);
+    }
+    assert!(outcomes.contains(&None) && outcomes.contains(&Some(Fault::Unavailable)), "{outcomes:?}");
+}
+
 #[tokio::test]
 async fn handles_from_before_a_crash_are_dead() {
     let disk = SimDisk::new(1);

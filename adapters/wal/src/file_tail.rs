@@ -192,6 +192,9 @@ impl Tail for FileTail {
                 self.durable = end;
                 let mirrored = matches!(open.second, Second::Open(_));
                 self.durable_twice = mirrored;
+                if let Some(mirror) = self.mirror.as_ref().filter(|_| mirrored) {
+                    mirror.succeed();
+                }
                 self.open = Some(open);
                 Outcome { file, ended, headers: parts.headers, mirrored, ..Outcome::default() }
             }

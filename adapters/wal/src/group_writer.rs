@@ -118,11 +118,19 @@ impl GroupWriter {
             return true;
         }
         let outcome = self.tail.write(&copies).await;
-        self.shared.state().take(&outcome, self.tail.active());
+        let last = {
+            let mut state = self.shared.state();
+            state.take(&outcome, self.tail.active());
+            state.index.wants_copies(0).is_empty() || !outcome.mirrored
+        };
         self.watermark_due |= outcome.failure.is_none();
-        match &outcome.failure {
-            Some(failure) => self.rest(&mirror, failure),
-            None => true,
+        if let Some(failure) = &outcome.failure {
+            return self.rest(&mirror, failure);
+        }
+        // What has been copied frees the files where it stood.
+        match if last { self.shared.free().await } else { Ok(()) } {
+            Ok(()) => true,
+            Err(failure) => self.rest(&mirror, &failure),
         }
     }
 

@@ -23,10 +23,16 @@ pub(crate) struct Mirror {
     state: Mutex<State>,
 }
 
+/// How often the time doubles until a disk is tried again that failed as soon as it was used, as a full one does: each time costs
+/// the log a new file.
+const DOUBLINGS_MAX: u32 = 6;
+
 #[derive(Default)]
 struct State {
-    /// Since when it is not used, and why.
+    /// From when it is tried again, and why it is not used.
     down: Option<(Duration, String)>,
+    /// How often it failed since a group was written to it.
+    failures: u32,
     trying: bool,
     /// The highest number of a file on it that has been seen.
     last: u32,
@@ -70,8 +76,15 @@ impl Mirror {
         let mut state = self.state();
         if state.down.is_none() {
             tracing::warn!(error = ?failure, "the second copy of the log cannot be written; the log goes on with one copy");
-            state.down = Some((self.clock.monotonic(), failure.to_string()));
+            let rest = self.retry.saturating_mul(1 << state.failures.min(DOUBLINGS_MAX));
+            state.failures = state.failures.saturating_add(1);
+            state.down = Some((self.clock.monotonic().saturating_add(rest), failure.to_string()));
         }
+    }
+
+    /// Takes note that a group was written to it.
+    pub(crate) fn succeed(&self) {
+        self.state().failures = 0;
     }
 
     /// Reads what files there are, when the log is opened.
@@ -126,7 +139,7 @@ impl Mirror {
     pub(crate) fn is_due(&self) -> bool {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        let rested = state.down.as_ref().is_some_and(|(since, _)| now.saturating_sub(*since) >= self.retry);
+        let rested = state.down.as_ref().is_some_and(|(from, _)| now >= *from);
         let due = rested && !state.trying && self.deadline.check().is_ok();
         state.trying |= due;
         due
@@ -143,7 +156,7 @@ impl Mirror {
                 state.last = last.max(state.last);
                 state.down = None;
             }
-            Err(failure) => state.down = Some((self.clock.monotonic(), failure.to_string())),
+            Err(failure) => state.down = Some((self.clock.monotonic().saturating_add(self.retry), failure.to_string())),
         }
     }
 

@@ -285,6 +285,31 @@ fn rot_after_the_start_is_healed_from_the_other_disk() {
 }
 
 #[test]
+fn a_second_disk_that_stays_full_does_not_cost_a_file_each_time() {
+    run(|| async {
+        let mut world = MirroredWorld::new(1, true, Weather::Fair);
+        let wal = world.open().await;
+        let mut writer = wal.open(shard(0), Epoch(1)).await.expect("opens");
+        let mut written = Vec::new();
+        write(&mut *writer, shard(0), 1, &mut written, 2).await;
+        let full = Injection::next(Effect::Fail(Fault::Exhausted)).on("append").about(".wal").times(u64::MAX);
+        world.second.inject(full);
+        for count in 3..63 {
+            write(&mut *writer, shard(0), 1, &mut written, count).await;
+            world.rest().await;
+        }
+        assert!(wal.degraded().is_some());
+        let last = contents(&world.own.disk).await.pop().expect("a file").0;
+        let number: u32 = last.trim_end_matches(".wal").parse().expect("a number");
+        assert!(number < 40, "{number} files for 60 small groups in a quarter of an hour");
+        // Room again, and in the end it is used.
+        world.second.heal();
+        world.rest().await;
+        world.until_mirrored().await;
+    });
+}
+
+#[test]
 fn a_second_disk_that_hangs_does_not_keep_the_log_from_opening() {
     run(|| async {
         let mut world = MirroredWorld::new(1, true, Weather::Fair);

@@ -103,7 +103,7 @@ impl MirroredWorld {
 
     /// Waits until everything that is needed is in two copies.
     pub(crate) async fn until_mirrored(&self) {
-        for _ in 0..20 {
+        for _ in 0..40 {
             if self.degraded().is_none() {
                 return;
             }
