@@ -2,6 +2,7 @@
 //! records whose vector follows from id and version, and a client's ledger of what it sent and what was acknowledged.
 
 mod clock;
+mod disks;
 mod kill;
 mod ledger;
 mod mounts;
@@ -13,6 +14,7 @@ mod stand;
 mod syscalls;
 mod table;
 
+pub use disks::{DiskPlan, run as run_disks};
 pub use kill::{KillPlan, run as run_kill};
 pub use ledger::{Violation, Wrong};
 pub use powercut::{CutPlan, run as run_powercut};
