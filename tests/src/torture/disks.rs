@@ -175,7 +175,7 @@ impl Case {
             worked.violations.iter().for_each(|v| row.violation(&self.place(), v));
         }
         if told.served_after.is_some() {
-            let found = self.stand.check(&rest);
+            let found = self.stand.look(&rest);
             found.iter().for_each(|v| row.violation(&format!("{}, repaired", self.place()), v));
         }
         self.restart_and_check(row)

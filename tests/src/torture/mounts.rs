@@ -96,7 +96,10 @@ impl Mount {
     pub(crate) fn fill(&self) -> Result<PathBuf, String> {
         let path = self.folder.join("filling");
         // It ends with an error, as it should: the disk is full.
-        let _ = command("dd", &["if=/dev/zero", &format!("of={}", path.display()), "bs=64K", "conv=fsync"]);
+        // The rest in small pieces, until nothing fits any more.
+        for size in ["bs=64K", "bs=512"] {
+            let _ = command("dd", &["if=/dev/zero", &format!("of={}", path.display()), size, "oflag=append", "conv=notrunc,fsync"]);
+        }
         if path.is_file() { Ok(path) } else { Err(format!("{} could not be filled", self.folder.display())) }
     }
 }

@@ -94,6 +94,9 @@ fn build(folder: &Path) -> Result<(PathBuf, PathBuf), String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let profile = own.parent().ok_or("the runner lies in no folder")?;
     let target = profile.parent().ok_or("the runner lies in no target folder")?;
+    if !profile.join(".fingerprint").is_dir() {
+        return Err(format!("{} is no folder of cargo's, so nothing is built there", target.display()));
+    }
     let make = |package: &str, binary: &str, feature: Option<&str>| -> Result<(), String> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(crate::root()).args(["build", "--quiet", "--package", package, "--bin", binary]);
