@@ -215,7 +215,8 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimEx
             }
         };
         let filesystem = Arc::new(site.filesystem.clone());
-        let segments = Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions { compression, ..ViperOptions::default() }));
+        let segments =
+            Arc::new(ViperStore::new(filesystem.clone(), Arc::clone(&clock), ViperOptions { compression, ..ViperOptions::default() }));
         parts.push(SiteParts {
             instance: i as u32 + 1,
             location: format!("sim {i}"),

@@ -53,7 +53,8 @@ impl LocalFilesystem {
         if !root.is_dir() {
             return Err(PortError::new(Fault::Invalid, OP, subject, "is no directory"));
         }
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|e| store_error(OP, &subject, e))?.with_fsync(!mutants::is_on("bug_nodirsync"));
+        let store =
+            LocalFileSystem::new_with_prefix(&root).map_err(|e| store_error(OP, &subject, e))?.with_fsync(!mutants::is_on("bug_nodirsync"));
         let directories = DurableDirectories::below(root.clone());
         Ok(Self { shared: Arc::new(Shared { root, directories }), store })
     }

@@ -99,14 +99,10 @@ impl Amount {
     /// Everything, each harness with `scale` times its own count.
     fn all(self, scale: u64) -> Vec<Row> {
         let of = |count: u64| Self { count: Some(count * scale), ..self };
-        let harnesses: [&dyn Fn() -> Row; 6] = [
-            &|| of(50_000).sim(false),
-            &|| of(100).kill(),
-            &|| of(50).powercut(),
-            &|| self.disks(),
-            &|| of(2).syscalls(),
-            &|| of(4_000).mutants(),
-        ];
+        let harnesses: [&dyn Fn() -> Row; 6] =
+            [&|| of(50_000).sim(false), &|| of(100).kill(), &|| of(50).powercut(), &|| self.disks(), &|| of(2).syscalls(), &|| {
+                of(4_000).mutants()
+            }];
         let mut rows = Vec::new();
         for harness in harnesses {
             let row = harness();

@@ -157,7 +157,10 @@ impl Case {
                     rest
                 }
                 None => {
-                    self.wrong(row, format!("the server does not start within {} s beside the bad disk: {}", START_MAX.as_secs(), self.stand.errors()));
+                    self.wrong(
+                        row,
+                        format!("the server does not start within {} s beside the bad disk: {}", START_MAX.as_secs(), self.stand.errors()),
+                    );
                     self.repair()?;
                     return self.restart_and_check(row);
                 }
@@ -307,11 +310,19 @@ impl Case {
         let last = worked.refusal.as_deref().unwrap_or("none");
         // A disk that is full may have had room for what was written.
         if refused == 0 {
-            self.wrong(row, format!("no operation on the bad disk was refused with {expected} ({} answered); the last refusal: {last}", hit.len()));
+            self.wrong(
+                row,
+                format!("no operation on the bad disk was refused with {expected} ({} answered); the last refusal: {last}", hit.len()),
+            );
         }
         let others: Vec<_> = hit.iter().filter(|t| t.status != expected && !matches!(t.status, 200 | 404 | 409)).collect();
         if let Some(first) = others.first() {
-            let what = format!("{} operations on the bad disk ended with {} and not {expected}, first a {:?}", others.len(), first.status, first.kind);
+            let what = format!(
+                "{} operations on the bad disk ended with {} and not {expected}, first a {:?}",
+                others.len(),
+                first.status,
+                first.kind
+            );
             self.wrong(row, format!("{what}; the last refusal: {last}"));
         }
         let kept = |t: &&&Timed| match self.bad {

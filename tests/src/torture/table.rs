@@ -131,7 +131,8 @@ pub fn text(rows: &[Row]) -> String {
     let cells: Vec<_> = rows.iter().map(Row::cells).collect();
     let width = |i: usize| cells.iter().map(|c| c[i].len()).chain([HEADER[i].len()]).max().unwrap_or(0);
     let line = |cells: &[String; 9]| {
-        let padded = cells.iter().enumerate().map(|(i, c)| if i == 0 { format!("{c:<0$}", width(i)) } else { format!("{c:>0$}", width(i)) });
+        let padded =
+            cells.iter().enumerate().map(|(i, c)| if i == 0 { format!("{c:<0$}", width(i)) } else { format!("{c:>0$}", width(i)) });
         padded.collect::<Vec<_>>().join("  ")
     };
     let mut out = line(&HEADER.map(str::to_owned));

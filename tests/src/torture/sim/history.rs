@@ -98,7 +98,11 @@ impl Stage {
             let random = &mut self.random;
             let fault = if random.one_in(3) { Fault::Exhausted } else { Fault::Unavailable };
             let of_log = random.one_in(2);
-            let ops: &[&str] = if of_log { &["append", "sync", "sync", "create", "delete", "read", "list"] } else { &["put", "put", "get", "get_ranges", "delete", "list"] };
+            let ops: &[&str] = if of_log {
+                &["append", "sync", "sync", "create", "delete", "read", "list"]
+            } else {
+                &["put", "put", "get", "get_ranges", "delete", "list"]
+            };
             let op = ops[random.below(ops.len() as u64) as usize];
             let effect = match random.below(8) {
                 0 => Effect::Hang,
