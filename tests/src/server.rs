@@ -211,8 +211,13 @@ impl Server {
     pub fn wait_ended(&mut self, wait: Duration) -> Option<ExitStatus> {
         let out = self.out.get_mut().unwrap_or_else(PoisonError::into_inner);
         // The pipe closes with the process.
-        while out.recv_timeout(wait).is_ok() {}
-        self.child.try_wait().ok().flatten()
+        loop {
+            match out.recv_timeout(wait) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return self.child.try_wait().ok().flatten(),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().ok(),
+            }
+        }
     }
 }
 

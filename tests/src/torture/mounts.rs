@@ -25,6 +25,7 @@ pub(crate) struct Mount {
     image: PathBuf,
     pub(crate) folder: PathBuf,
     mounted: bool,
+    generation: u32,
 }
 
 impl Mount {
@@ -35,7 +36,7 @@ impl Mount {
         let file = std::fs::File::create(&image).map_err(|e| format!("{}: {e}", image.display()))?;
         file.set_len(mib << 20).map_err(|e| format!("{}: {e}", image.display()))?;
         command("mkfs.ext4", &["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", text(&image)])?;
-        let mut mount = Self { image, folder, mounted: false };
+        let mut mount = Self { image, folder, mounted: false, generation: 0 };
         mount.mount()?;
         Ok(mount)
     }
@@ -71,6 +72,22 @@ impl Mount {
         command("mount", &["-o", &format!("remount,{how}"), text(&self.folder)])
     }
 
+    /// Makes it read-only as a disk with errors becomes; a plain remount is refused while files are open.
+    pub(crate) fn read_only(&self) -> Result<(), String> {
+        self.remount("ro").or_else(|_| self.remount("abort"))
+    }
+
+    /// Mounts what is on the image in the place of a file system that will never work again, though it is still held open.
+    pub(crate) fn replace(&mut self) -> Result<(), String> {
+        command("umount", &["-l", text(&self.folder)])?;
+        self.mounted = false;
+        self.generation += 1;
+        let copy = self.image.with_extension(format!("{}.img", self.generation));
+        command("cp", &["--sparse=always", text(&self.image), text(&copy)])?;
+        self.image = copy;
+        self.mount()
+    }
+
     pub(crate) fn freeze(&self, on: bool) -> Result<(), String> {
         command("fsfreeze", &[if on { "-f" } else { "-u" }, text(&self.folder)])
     }
@@ -79,7 +96,10 @@ impl Mount {
     pub(crate) fn fill(&self) -> Result<PathBuf, String> {
         let path = self.folder.join("filling");
         // It ends with an error, as it should: the disk is full.
-        let _ = command("dd", &["if=/dev/zero", &format!("of={}", path.display()), "bs=64K", "conv=fsync"]);
+        // The rest in small pieces, until nothing fits any more.
+        for size in ["bs=64K", "bs=512"] {
+            let _ = command("dd", &["if=/dev/zero", &format!("of={}", path.display()), size, "oflag=append", "conv=notrunc,fsync"]);
+        }
         if path.is_file() { Ok(path) } else { Err(format!("{} could not be filled", self.folder.display())) }
     }
 }

@@ -185,6 +185,17 @@ fn read_record(record: &Value) -> Result<(u64, u64), Violation> {
     Ok((id, version))
 }
 
+/// What an operation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Room on the disk.
+    Put,
+    /// The log, but hardly any room.
+    Delete,
+    Flush,
+    Read,
+}
+
 /// How an operation went.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timed {
@@ -193,7 +204,7 @@ pub(crate) struct Timed {
     pub(crate) took: Duration,
     /// The status; 0 where there was no answer.
     pub(crate) status: u16,
-    pub(crate) writes: bool,
+    pub(crate) kind: Kind,
 }
 
 /// What a client did.
@@ -228,16 +239,16 @@ pub(crate) fn work(rest: &Rest, collection: &str, ledger: &mut Ledger, mut rando
             break;
         }
         let begun = watch.elapsed();
-        let (answer, writes) = match random.below(16) {
-            0..9 => (upsert(rest, &root, ledger, &mut random, &mut worked), true),
-            9..11 => (delete(rest, &root, ledger, &mut random, &mut worked), true),
-            11..13 => (keyed(rest, &root, ledger, &mut random, &mut worked), true),
-            13 if random.one_in(4) => (rest.call("POST", &format!("{root}/flush"), &json!({})), true),
-            _ => (read(rest, &root, ledger, &mut random, &mut worked), false),
+        let (answer, kind) = match random.below(16) {
+            0..9 => (upsert(rest, &root, ledger, &mut random, &mut worked), Kind::Put),
+            9..11 => (delete(rest, &root, ledger, &mut random, &mut worked), Kind::Delete),
+            11..13 => (keyed(rest, &root, ledger, &mut random, &mut worked), Kind::Put),
+            13 if random.one_in(4) => (rest.call("POST", &format!("{root}/flush"), &json!({})), Kind::Flush),
+            _ => (read(rest, &root, ledger, &mut random, &mut worked), Kind::Read),
         };
         let status = answer.as_ref().map_or(0, |(status, _)| *status);
         let at = watch.elapsed();
-        worked.timed.push(Timed { at, took: at - begun, status, writes });
+        worked.timed.push(Timed { at, took: at - begun, status, kind });
         match answer {
             Ok((200 | 404 | 409, _)) => {}
             Ok((status, answer)) => {

@@ -20,7 +20,7 @@ mod takeover;
 
 const THREADS: u64 = 2;
 /// After so many violations no further history begins: the bug is found.
-const VIOLATIONS_MAX: u64 = 100;
+const VIOLATIONS_MAX: u64 = 20;
 /// Every so many histories one is played twice, to see that the seed says everything.
 const TWICE_EVERY: u64 = 64;
 

@@ -58,6 +58,8 @@ pub(super) struct Client {
     pub(super) collection: CollectionRef,
     pub(super) book: Book,
     pub(super) random: Random,
+    /// Whether it asks for flushes.
+    pub(super) flushes: bool,
 }
 
 pub(super) fn record_id(id: u64) -> RecordId {
@@ -94,8 +96,8 @@ impl Client {
                 24..27 => self.patch().await,
                 27..30 => self.keyed().await,
                 30 => self.delete_where().await,
-                31..33 => self.flush().await,
-                33..36 => self.read().await,
+                31..33 if self.flushes => self.flush().await,
+                31..36 => self.read().await,
                 36 => clock.sleep(Duration::from_millis(self.random.below(120))).await,
                 _ => clock.sleep(Duration::from_millis(self.random.below(12))).await,
             }
