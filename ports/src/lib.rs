@@ -20,12 +20,12 @@ mod wal;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components};
+pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components, check_site};
 pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, NewRecord, Query, ReadOptions,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, Query, ReadOptions,
     Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
     TaskStatus, WriteOutcome, WriteRequest,
 };
