@@ -25,9 +25,9 @@ pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, Query, ReadOptions,
-    Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
-    TaskStatus, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, Query,
+    ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus,
+    StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result};

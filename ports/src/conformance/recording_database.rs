@@ -11,8 +11,8 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, ReadOptions, Recovered, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, ReadOptions, Recovered,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
     WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
