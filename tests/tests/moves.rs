@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 const COLLECTIONS: [&str; 4] = ["apples", "bears", "cranes", "dunes"];
 const RECORDS: u32 = 60;
+/// Records that are deleted once their shard has moved.
+const DELETED: u32 = 5;
 /// Looks at something that must come about; each look is a few requests.
 const LOOKS_MAX: u32 = 20_000;
 
@@ -61,12 +63,18 @@ fn fill(server: &Server) {
         upsert(server, name, 0, RECORDS / 2);
         assert_eq!(server.call("POST", &format!("/v1/collections/{name}/flush"), &json!({})).0, 200);
         upsert(server, name, RECORDS / 2, RECORDS / 2);
+        let far: Value = (0..DELETED).map(|i| json!({"id": format!("far{i}"), "vector": [-1.0, 0.0, f64::from(i)]})).collect();
+        write(server, name, &json!({"upsert": far}), "upserted", DELETED);
     }
 }
 
 fn upsert(server: &Server, name: &str, from: u32, count: u32) {
-    let (status, written) = server.call("POST", &format!("/v1/collections/{name}/records"), &json!({"upsert": records(from, count)}));
-    assert_eq!((status, &written["upserted"], &written["durable"]), (200, &json!(count), &json!(true)), "{written}");
+    write(server, name, &json!({"upsert": records(from, count)}), "upserted", count);
+}
+
+fn write(server: &Server, name: &str, body: &Value, what: &str, count: u32) {
+    let (status, written) = server.call("POST", &format!("/v1/collections/{name}/records"), body);
+    assert_eq!((status, &written[what], &written["durable"]), (200, &json!(count), &json!(true)), "{written}");
 }
 
 /// All records of all collections are there, and searches find what is nearest.
@@ -74,7 +82,7 @@ fn check(server: &Server, count: u32, looks: u32) {
     for name in COLLECTIONS {
         let (status, counted) = server.call("POST", &format!("/v1/collections/{name}/count"), &json!({}));
         assert_eq!((status, &counted["count"]), (200, &json!(count)), "{name}: {counted}");
-        let asked = looks % count;
+        let asked = looks % (count - DELETED);
         let body = json!({"vector": vector(asked), "k": 1, "exact": true});
         let (status, found) = server.call("POST", &format!("/v1/collections/{name}/search"), &body);
         assert_eq!((status, &found["hits"][0]["id"]), (200, &json!(format!("r{asked}"))), "{name}: {found}");
@@ -120,15 +128,6 @@ fn until_done(server: &Server, begun: &Value, mut meanwhile: impl FnMut(u32)) ->
     panic!("the task does not end: {}", get(server, "/v1/tasks"));
 }
 
-fn until(mut holds: impl FnMut() -> bool, what: &str) {
-    assert!((0..LOOKS_MAX).any(|_| holds()), "{what}");
-}
-
-fn is_in_step(server: &Server, instance: u32) -> bool {
-    let site = site(server, instance);
-    site["mirror"] == "in step" && site["log_copies"] == "in step"
-}
-
 #[test]
 fn a_disk_is_emptied_and_filled_again_while_everything_is_served() {
     let disks = Disks::new();
@@ -146,11 +145,11 @@ fn a_disk_is_emptied_and_filled_again_while_everything_is_served() {
 
     let (status, begun) = server.call("POST", "/v1/sites/1/drain", &Value::Null);
     assert_eq!((status, &begun["kind"], &begun["site"]), (202, &json!("drain"), &json!(1)), "{begun}");
-    let mut count = RECORDS;
+    let mut count = RECORDS + DELETED;
     let done = until_done(&server, &begun, |look| {
         check(&server, count, look);
         if look < 10 {
-            COLLECTIONS.iter().for_each(|name| upsert(&server, name, count, 5));
+            COLLECTIONS.iter().for_each(|name| upsert(&server, name, count - DELETED, 5));
             count += 5;
         }
     });
@@ -158,12 +157,17 @@ fn a_disk_is_emptied_and_filled_again_while_everything_is_served() {
     assert_eq!(done["shards_done"], done["shards_total"], "{done}");
     check(&server, count, 1);
     assert!(!shards(&server).contains_key(&id));
+    for name in COLLECTIONS {
+        let ids: Value = (0..DELETED).map(|i| json!(format!("far{i}"))).collect();
+        write(&server, name, &json!({"delete": ids}), "deleted", DELETED);
+    }
     let emptied = site(&server, 1);
     assert_eq!((&emptied["draining"], &emptied["shards"]), (&json!(true), &json!(0)), "{emptied}");
 
     // An emptied disk stays empty, whatever comes.
     server.kill();
     let server = disks.start();
+    let count = count - DELETED;
     check(&server, count, 2);
     assert_eq!(site(&server, 1)["draining"], true);
     assert_eq!(server.call("POST", "/v1/collections", &json!({"name": "later", "dimension": 3, "shards": 4})).0, 201);
@@ -181,6 +185,7 @@ fn a_disk_is_emptied_and_filled_again_while_everything_is_served() {
     check(&server, count, 3);
     server.kill();
     let server = disks.start();
+    // What a disk's log still has from the time before its shards moved away and back is of no effect.
     check(&server, count, 4);
     assert_eq!(shards(&server), spread);
 }
