@@ -189,3 +189,49 @@ fn a_disk_is_emptied_and_filled_again_while_everything_is_served() {
     check(&server, count, 4);
     assert_eq!(shards(&server), spread);
 }
+
+fn is_in_step(server: &Server) -> bool {
+    let sites = list(&get(server, "/v1/sites"), "sites");
+    sites.iter().all(|site| site["mirror"] == "in step" && site["log_copies"] == "in step")
+}
+
+#[test]
+fn what_a_lost_disk_had_is_brought_back_from_its_second_copies() {
+    let disks = Disks::new();
+    let server = disks.start();
+    fill(&server);
+    let count = RECORDS + DELETED;
+    assert!((0..LOOKS_MAX).any(|_| is_in_step(&server)), "the second copies are never complete: {}", get(&server, "/v1/sites"));
+    let lost = site(&server, 2)["id"].as_str().expect("a uuid").to_owned();
+    assert!(shards(&server)[&lost] > 0);
+    server.kill();
+    std::fs::rename(disks.path("disk2"), disks.path("taken out")).expect("renamed");
+
+    let server = disks.start();
+    let away = site(&server, 2);
+    assert_ne!(away["state"], "ok");
+    assert_eq!((&away["mirror"], &away["log_copies"]), (&Value::Null, &Value::Null), "{away}");
+    let (status, refused) = server.call("POST", "/v1/sites/2/drain", &Value::Null);
+    assert_eq!((status, &refused["code"]), (503, &json!("unavailable")), "{refused}");
+    let (status, refused) = server.call("POST", "/v1/collections/apples/accept_loss", &Value::Null);
+    assert_eq!((status, &refused["code"]), (503, &json!("unavailable")), "a disk that is away is no loss: {refused}");
+    let (status, begun) = server.call("POST", "/v1/sites/2/fail_over", &Value::Null);
+    assert_eq!((status, &begun["kind"], &begun["site"]), (202, &json!("fail_over"), &json!(2)), "{begun}");
+    let done = until_done(&server, &begun, |_| {});
+    assert_eq!((&done["state"], &done["problem"]), (&json!("done"), &Value::Null), "{done}");
+    assert!(!shards(&server).contains_key(&lost));
+    check(&server, count, 1);
+    for name in COLLECTIONS {
+        let ids: Value = (0..DELETED).map(|i| json!(format!("far{i}"))).collect();
+        write(&server, name, &json!({"delete": ids}), "deleted", DELETED);
+    }
+    let spread = shards(&server);
+    server.kill();
+
+    // The disk comes back; what it has is older, and left aside.
+    std::fs::rename(disks.path("taken out"), disks.path("disk2")).expect("renamed");
+    let server = disks.start();
+    check(&server, count - DELETED, 2);
+    assert_eq!(shards(&server), spread);
+    assert_eq!(site(&server, 2)["state"], "ok");
+}
