@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proximadb_model::limits::{
     BATCH_OPERATIONS_MAX, DIMENSION_MAX, EF_MAX, IDEMPOTENCY_KEY_BYTES_MAX, K_MAX, SCAN_PAGE_MAX, TIMEOUT_MS_MAX, WINDOW_MAX,
 };
-use proximadb_model::{Filter, Invalid, Metadata, RecordId, Value};
+use proximadb_model::{Filter, Invalid, Metadata, RecordId, SiteId, Value};
 
 use crate::database::{Change, NewRecord, Query, ScanRequest, SearchRequest, WriteRequest};
 
@@ -23,6 +23,16 @@ pub fn check_components(components: &[f32]) -> Result<(), Invalid> {
         Some(i) => Err(Invalid::new(format!("vector[{i}]"), "must be a finite 32-bit number")),
         None => Ok(()),
     }
+}
+
+/// Checks the words by which a site is named: its uuid, or its number in the configuration.
+///
+/// # Errors
+/// [`Invalid`] on `site`.
+pub fn check_site(name: &str) -> Result<(), Invalid> {
+    let number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) && name.parse::<u32>().is_ok();
+    let known = number || name.parse::<SiteId>().is_ok();
+    if known { Ok(()) } else { Err(Invalid::new("site", "must be the uuid of a site or its number in the configuration")) }
 }
 
 fn check_range(field: &str, value: u64, low: u64, high: u64) -> Result<(), Invalid> {
@@ -229,6 +239,16 @@ mod tests {
         check(|r| r.query = Query::Vector(vec![0.0, f32::INFINITY]), Some("vector[1]"));
         check(|r| r.query = Query::Vector(vec![0.0; DIMENSION_MAX + 1]), Some("vector"));
         check(|r| r.filter = Some(Filter::Or(vec![Filter::And(vec![]); 2_000])), Some("filter"));
+    }
+
+    #[test]
+    fn a_site_is_named_by_its_uuid_or_its_number() {
+        for good in ["0", "1", "007", "4294967295", "02020202-0202-0202-0202-020202020202"] {
+            assert_eq!(check_site(good), Ok(()), "{good}");
+        }
+        for bad in ["", "4294967296", "-1", "+1", "1 ", "one", "../x", "02020202-0202-0202-0202-02020202020"] {
+            assert_eq!(check_site(bad).expect_err(bad).field, "site");
+        }
     }
 
     #[test]

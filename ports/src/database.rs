@@ -442,6 +442,9 @@ pub struct SegmentStatus {
     pub reason: String,
 }
 
+/// Of second copies: they are complete, so that the loss of either disk loses nothing.
+pub const IN_STEP: &str = "in step";
+
 /// A site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteStatus {
@@ -455,6 +458,8 @@ pub struct SiteStatus {
     pub kind: &'static str,
     /// `"ok"`, or what is wrong with it.
     pub state: String,
+    /// Whether it is being emptied, or has been: it gets no new shards until [`Database::cancel_drain`].
+    pub draining: bool,
     /// Shards on it.
     pub shards: u32,
     /// Bytes of segments and sidecars on it.
@@ -465,6 +470,10 @@ pub struct SiteStatus {
     pub sync_micros: u32,
     /// Bytes free and in all, where known.
     pub space: Option<crate::filesystem::Space>,
+    /// Its objects' second copies: [`IN_STEP`], or why they are behind; `None` where none are kept, and while it is away.
+    pub mirror: Option<String>,
+    /// Its log's second copy: [`IN_STEP`], or why it is not complete; `None` where none is kept, and while it is away.
+    pub log_copies: Option<String>,
     /// What was found there at start.
     pub recovered: Recovered,
 }

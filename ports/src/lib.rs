@@ -21,14 +21,14 @@ mod wal;
 pub mod conformance;
 pub mod mutants;
 
-pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components};
+pub use admission::{ChangeOrder, NewPatch, WriteLists, check_components, check_site};
 pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, NewRecord, Query, ReadOptions,
-    Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
-    TaskStatus, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, Query,
+    ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus,
+    StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result};

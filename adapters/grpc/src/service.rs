@@ -224,6 +224,48 @@ impl ProximaDb for Service {
         self.ids.open(request.metadata()).close(Ok(v1::ListAssignmentsResponse { assignments }))
     }
 
+    async fn drain_site(&self, request: Request<v1::DrainSiteRequest>) -> Answer<v1::Task> {
+        let call = self.ids.open(request.metadata());
+        let run = async { Ok(convert::task(&self.database.drain_site(convert::read_site(&request.get_ref().site)?).await?)) };
+        call.close(run.await)
+    }
+
+    async fn cancel_drain(&self, request: Request<v1::CancelDrainRequest>) -> Answer<v1::CancelDrainResponse> {
+        let call = self.ids.open(request.metadata());
+        let run = async {
+            self.database.cancel_drain(convert::read_site(&request.get_ref().site)?).await?;
+            Ok(v1::CancelDrainResponse {})
+        };
+        call.close(run.await)
+    }
+
+    async fn fail_over(&self, request: Request<v1::FailOverRequest>) -> Answer<v1::Task> {
+        let call = self.ids.open(request.metadata());
+        let run = async { Ok(convert::task(&self.database.fail_over(convert::read_site(&request.get_ref().site)?).await?)) };
+        call.close(run.await)
+    }
+
+    async fn rebalance(&self, request: Request<v1::RebalanceRequest>) -> Answer<v1::Task> {
+        let call = self.ids.open(request.metadata());
+        let run = async { Ok(convert::task(&self.database.rebalance().await?)) };
+        call.close(run.await)
+    }
+
+    async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksResponse> {
+        let tasks = self.database.tasks().await.iter().map(convert::task).collect();
+        self.ids.open(request.metadata()).close(Ok(v1::ListTasksResponse { tasks }))
+    }
+
+    async fn accept_loss(&self, request: Request<v1::AcceptLossRequest>) -> Answer<v1::AcceptLossResponse> {
+        let call = self.ids.open(request.metadata());
+        let run = async {
+            let collection = convert::read_collection_ref(&request.get_ref().collection)?;
+            let losses = self.database.accept_loss(&collection).await?;
+            Ok(v1::AcceptLossResponse { losses: losses.iter().map(convert::loss).collect() })
+        };
+        call.close(run.await)
+    }
+
     async fn get_server_status(&self, request: Request<v1::GetServerStatusRequest>) -> Answer<v1::ServerStatus> {
         let (health, sites) = (self.database.health().await, self.database.sites().await);
         self.ids.open(request.metadata()).close(Ok(convert::server_status(health, &sites)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 use proximadb_grpc::{BadRequest, ErrorInfo, GrpcSettings, RpcStatus, grpc_code, serve};
-use proximadb_model::{CodecId, Filter, Test};
+use proximadb_model::{CodecId, CollectionRef, Filter, Test};
 use proximadb_ports::conformance::{Call, Mishap, RecordingDatabase};
 use proximadb_ports::{Change, Durability, Fault, Query};
 use proximadb_proto::v1;
@@ -314,10 +314,76 @@ async fn collections_and_status_answer_what_the_port_answers() {
     client.flush(v1::FlushRequest { collection: named() }).await.expect("valid");
     let index = client.get_index_status(v1::GetIndexStatusRequest { collection: named() }).await.expect("valid").into_inner();
     assert_eq!((index.status.as_str(), index.recall_estimate, index.segments.len()), ("ready", Some(0.1), 1));
-    assert_eq!(client.list_sites(v1::ListSitesRequest {}).await.expect("valid").into_inner().sites[0].free_bytes, Some(1));
-    assert_eq!(client.list_assignments(v1::ListAssignmentsRequest {}).await.expect("valid").into_inner().assignments[0].name, "documents");
+    let site = client.list_sites(v1::ListSitesRequest {}).await.expect("valid").into_inner().sites.remove(0);
+    assert_eq!((site.free_bytes, site.draining), (Some(1), true));
+    assert_eq!((site.mirror.as_deref(), site.log_copies.as_deref()), (Some("one object is missing"), Some("in step")));
+    let assignment = client.list_assignments(v1::ListAssignmentsRequest {}).await.expect("valid").into_inner().assignments.remove(0);
+    assert_eq!((assignment.name.as_str(), assignment.site), ("documents", site.id));
     let status = client.get_server_status(v1::GetServerStatusRequest {}).await.expect("valid").into_inner();
     assert_eq!((status.status.as_str(), status.ready, status.sites.len()), ("ok", true, 1));
+}
+
+#[tokio::test]
+async fn moves_reach_the_port_and_are_answered_with_their_task() {
+    let server = Server::start().await;
+    let mut client = server.client();
+    let task = |kind: &str, site: Option<u32>| v1::Task {
+        id: 1,
+        kind: kind.to_owned(),
+        site,
+        state: "running".to_owned(),
+        shards_total: 4,
+        shards_done: 1,
+        bytes_total: 400,
+        bytes_done: 100,
+        problem: Some("one shard is slow".to_owned()),
+        started: "1970-01-01T00:00:00Z".to_owned(),
+    };
+    let site = || "1".to_owned();
+    let drained = client.drain_site(v1::DrainSiteRequest { site: site() }).await.expect("valid");
+    assert!(drained.metadata().get("x-request-id").is_some());
+    assert_eq!(drained.into_inner(), task("drain", Some(1)));
+    client.cancel_drain(v1::CancelDrainRequest { site: site() }).await.expect("valid");
+    let uuid = "02020202-0202-0202-0202-020202020202".to_owned();
+    let failed_over = client.fail_over(v1::FailOverRequest { site: uuid.clone() }).await.expect("valid").into_inner();
+    assert_eq!(failed_over, task("fail_over", Some(1)));
+    assert_eq!(client.rebalance(v1::RebalanceRequest {}).await.expect("valid").into_inner(), task("rebalance", None));
+    assert_eq!(client.list_tasks(v1::ListTasksRequest {}).await.expect("valid").into_inner().tasks, [task("drain", Some(1))]);
+    let accepted = client.accept_loss(v1::AcceptLossRequest { collection: "documents".to_owned() }).await.expect("valid").into_inner();
+    assert_eq!(accepted.losses, [v1::Loss { shard: 0, what: "segment 1".to_owned(), rows: 7 }]);
+    let documents = CollectionRef::parse("documents").expect("valid");
+    let expected = [Call::Drain(site()), Call::CancelDrain(site()), Call::FailOver(uuid), Call::Rebalance, Call::AcceptLoss(documents)];
+    assert_eq!(server.database.take_calls(), expected);
+}
+
+#[tokio::test]
+async fn moves_are_refused_by_their_field_and_fail_with_the_code_of_their_fault() {
+    let server = Server::start().await;
+    for bad in ["", "one", "-1", "4294967296", "../x"] {
+        let site = || bad.to_owned();
+        server.refused(server.client().drain_site(v1::DrainSiteRequest { site: site() }).await, "site");
+        server.refused(server.client().cancel_drain(v1::CancelDrainRequest { site: site() }).await, "site");
+        server.refused(server.client().fail_over(v1::FailOverRequest { site: site() }).await, "site");
+    }
+    let nameless = v1::AcceptLossRequest { collection: String::new() };
+    server.refused(server.client().accept_loss(nameless).await, "collection");
+    for fault in Fault::ALL {
+        server.database.set_mishap(Mishap { fault: Some((fault, Some("site".to_owned()))), ..Mishap::default() });
+        let site = || "1".to_owned();
+        let failures = [
+            server.client().drain_site(v1::DrainSiteRequest { site: site() }).await.err(),
+            server.client().cancel_drain(v1::CancelDrainRequest { site: site() }).await.err(),
+            server.client().fail_over(v1::FailOverRequest { site: site() }).await.err(),
+            server.client().rebalance(v1::RebalanceRequest {}).await.err(),
+            server.client().accept_loss(v1::AcceptLossRequest { collection: "documents".to_owned() }).await.err(),
+        ];
+        for failure in failures {
+            let status = failure.expect("goes wrong");
+            let (info, _) = details(&status);
+            assert_eq!((status.code(), info.reason.as_str()), (grpc_code(fault), fault.code()));
+            assert_eq!(info.metadata["field"], "site");
+        }
+    }
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ mod tests {
             ("Scan", requests::Scan::FIELDS),
             ("Count", requests::Count::FIELDS),
             ("Flush", requests::Flush::FIELDS),
+            ("Admin", requests::Admin::FIELDS),
         ];
         for (name, fields) in twins {
             let schema = &description["components"]["schemas"][name];

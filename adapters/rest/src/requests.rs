@@ -126,3 +126,8 @@ strict_object! {
     /// Body of `POST …/flush`.
     Flush {}
 }
+
+strict_object! {
+    /// Body of the calls that move shards, and of `POST …/accept_loss`; they have no options.
+    Admin {}
+}

@@ -1,10 +1,10 @@
-//! What a request's line and headers name: the collection, the record, the query parameters.
+//! What a request's line and headers name: the collection, the record, the site, the query parameters.
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use proximadb_model::{CollectionRef, Invalid, RecordId};
-use proximadb_ports::Durability;
+use proximadb_ports::{Durability, check_site};
 
 use crate::convert;
 use crate::problem::Problem;
@@ -15,6 +15,9 @@ pub(crate) struct InCollection(pub(crate) CollectionRef);
 
 /// The record in the path.
 pub(crate) struct OfRecord(pub(crate) RecordId);
+
+/// The site in the path, by its uuid or its number.
+pub(crate) struct AtSite(pub(crate) String);
 
 /// For routes that take no query parameters.
 pub(crate) struct NoParameters;
@@ -41,6 +44,16 @@ impl FromRequestParts<Api> for OfRecord {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
         Ok(Self(RecordId::new(&path_parameter(parts, "id").await?)?))
+    }
+}
+
+impl FromRequestParts<Api> for AtSite {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let name = path_parameter(parts, "site").await?;
+        check_site(&name)?;
+        Ok(Self(name))
     }
 }
 

@@ -143,6 +143,17 @@ async fn bad_input_is_named_and_reaches_nothing() {
         (scan, r#"{"cursor": 3}"#, "cursor"),
         (count, r#"{"filter": {"a": {"$in": 1}}}"#, "filter.a.$in"),
         (&format!("{C}/flush"), r#"{"now": true}"#, "now"),
+        (&format!("{C}/accept_loss"), r#"{"all": true}"#, "all"),
+        (&format!("{C}/accept_loss?all=true"), "", "all"),
+        ("/v1/collections/.../accept_loss", "", "collection"),
+        ("/v1/sites/1/drain", r#"{"to": 2}"#, "to"),
+        ("/v1/sites/1/drain?force=true", "", "force"),
+        ("/v1/sites/one/drain", "", "site"),
+        ("/v1/sites/%2e%2e/drain", "", "site"),
+        ("/v1/sites/4294967296/fail_over", "", "site"),
+        ("/v1/sites/1/fail_over", r#"{"force": true}"#, "force"),
+        ("/v1/rebalance", r#"{"site": 1}"#, "site"),
+        ("/v1/rebalance", "[]", ""),
         (&format!("{C}/records/get"), "{}", "ids"),
         (&format!("{C}/search?k=3"), r#"{"vector": [1]}"#, "k"),
         (&format!("{C}/records?durability=async"), r#"{"delete": []}"#, "durability"),
@@ -159,6 +170,9 @@ async fn bad_input_is_named_and_reaches_nothing() {
         ("GET", format!("{C}/records/a%0Ab"), "id"),
         ("DELETE", format!("{C}/records/{long}"), "id"),
         ("DELETE", format!("{C}/records/1?durability=never"), "durability"),
+        ("DELETE", "/v1/sites/-1/drain".to_owned(), "site"),
+        ("DELETE", "/v1/sites/1/drain?x=1".to_owned(), "x"),
+        ("GET", "/v1/tasks?state=running".to_owned(), "state"),
     ] {
         server.refuses(method, &path, "", field).await;
     }
@@ -379,6 +393,55 @@ async fn searches_answer_as_documented() {
 }
 
 #[tokio::test]
+async fn moves_reach_the_port_and_are_answered_with_their_task() {
+    let server = Server::new();
+    let task = |kind: &str, site: Value| {
+        json!({"id": 1, "kind": kind, "site": site, "state": "running", "shards_total": 4, "shards_done": 1, "bytes_total": 400,
+            "bytes_done": 100, "problem": "one shard is slow", "started": "1970-01-01T00:00:00Z"})
+    };
+    let uuid = "02020202-0202-0202-0202-020202020202";
+    for (path, answer, call) in [
+        ("/v1/sites/1/drain", task("drain", json!(1)), Call::Drain("1".to_owned())),
+        (&format!("/v1/sites/{uuid}/drain"), task("drain", json!(1)), Call::Drain(uuid.to_owned())),
+        ("/v1/sites/1/fail_over", task("fail_over", json!(1)), Call::FailOver("1".to_owned())),
+        ("/v1/rebalance", task("rebalance", Value::Null), Call::Rebalance),
+    ] {
+        for body in ["", "{}"] {
+            let answered = server.call("POST", path, body).await;
+            assert_eq!((answered.status, answered.json()), (StatusCode::ACCEPTED, answer.clone()), "{path}");
+            assert_eq!(server.database.take_calls(), std::slice::from_ref(&call), "{path}");
+        }
+    }
+    let cancelled = server.call("DELETE", "/v1/sites/1/drain", "").await;
+    assert_eq!((cancelled.status, cancelled.bytes.len()), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(server.database.take_calls(), [Call::CancelDrain("1".to_owned())]);
+    assert_eq!(server.accepts("GET", "/v1/tasks", "").await.0, json!({"tasks": [task("drain", json!(1))]}));
+    let (losses, calls) = server.accepts("POST", &format!("{C}/accept_loss"), "{}").await;
+    assert_eq!(losses, json!({"losses": [{"shard": 0, "what": "segment 1", "rows": 7}]}));
+    assert!(matches!(&calls[..], [Call::AcceptLoss(CollectionRef::Name(name))] if name.as_str() == "documents"), "{calls:?}");
+}
+
+#[tokio::test]
+async fn moves_fail_with_the_status_of_their_fault() {
+    let server = Server::new();
+    for fault in Fault::ALL {
+        server.database.set_mishap(Mishap { fault: Some((fault, Some("site".to_owned()))), ..Mishap::default() });
+        for (method, path) in [
+            ("POST", "/v1/sites/1/drain"),
+            ("DELETE", "/v1/sites/1/drain"),
+            ("POST", "/v1/sites/1/fail_over"),
+            ("POST", "/v1/rebalance"),
+            ("POST", &format!("{C}/accept_loss")),
+        ] {
+            let answered = server.call(method, path, "").await;
+            let problem = answered.json();
+            assert_eq!(answered.status, http_status(fault), "{method} {path}");
+            assert_eq!((&problem["code"], &problem["field"]), (&json!(fault.code()), &json!("site")), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_server_tells_how_it_is() {
     let server = Server::new();
     let (index, _) = server.accepts("GET", &format!("{C}/index"), "").await;
@@ -386,7 +449,9 @@ async fn the_server_tells_how_it_is() {
     let (flushed, calls) = server.accepts("POST", &format!("{C}/flush"), "{}").await;
     assert_eq!((flushed, calls.len()), (json!({"flushed": true}), 1));
     let (sites, _) = server.accepts("GET", "/v1/sites", "").await;
-    assert_eq!((&sites["sites"][0]["instance"], &sites["sites"][0]["free_bytes"]), (&json!(1), &json!(1)));
+    let site = &sites["sites"][0];
+    assert_eq!((&site["instance"], &site["free_bytes"], &site["draining"]), (&json!(1), &json!(1), &json!(true)));
+    assert_eq!((&site["mirror"], &site["log_copies"]), (&json!("one object is missing"), &json!("in step")));
     let (assignments, _) = server.accepts("GET", "/v1/assignments", "").await;
     assert_eq!(assignments["assignments"][0]["name"], "documents");
     assert_eq!(server.accepts("GET", "/health", "").await.0["status"], "ok");

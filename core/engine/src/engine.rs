@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
-    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IndexStatus, Loss, PortError, ReadOptions, Result, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
+    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IN_STEP, IndexStatus, Loss, PortError, ReadOptions, Result,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 use tokio::sync::{Mutex, watch};
 
@@ -282,17 +282,26 @@ impl Database for Engine {
                 location: site.location.clone(),
                 kind: site.kind.as_str(),
                 state: site.condition().text(),
+                draining: site.is_draining(),
                 shards: count,
                 stored_bytes,
                 wal_bytes: 0,
                 sync_micros: 0,
                 space: site.space(),
+                mirror: None,
+                log_copies: None,
                 recovered: site.recovered(),
             };
             if let Ok(access) = site.access() {
                 let stats = access.wal.stats();
                 status.wal_bytes = stats.bytes;
                 status.sync_micros = stats.sync_micros;
+                // A site that keeps second copies keeps them of its objects and of its log.
+                if let Some(mirror) = &access.mirror {
+                    let text = |trouble: Option<String>| Some(trouble.unwrap_or_else(|| IN_STEP.to_owned()));
+                    status.mirror = text(mirror.behind());
+                    status.log_copies = text(access.wal.degraded());
+                }
             }
             out.push(status);
         }

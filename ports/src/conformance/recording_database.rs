@@ -11,8 +11,8 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IndexStatus, Loss, ReadOptions, Recovered, ScanPage,
-    ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, ReadOptions, Recovered,
+    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
     WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
@@ -249,11 +249,14 @@ impl Database for RecordingDatabase {
             location: "file:///data".to_owned(),
             kind: "nvme_ssd",
             state: "ok".to_owned(),
+            draining: true,
             shards: 1,
             stored_bytes: 4,
             wal_bytes: 5,
             sync_micros: 6,
             space: Some(Space { free_bytes: 1, total_bytes: 2 }),
+            mirror: Some("one object is missing".to_owned()),
+            log_copies: Some(IN_STEP.to_owned()),
             recovered: Recovered { shards: 1, segments: 2, rows: 3, replayed: 4, millis: 5 },
         }]
     }

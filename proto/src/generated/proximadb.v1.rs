@@ -13,7 +13,7 @@ pub struct GetIndexStatusRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct IndexStatus {
-    /// ready or building.
+    /// ready, building or loading.
     #[prost(string, tag = "1")]
     pub status: ::prost::alloc::string::String,
     /// flat, graph, mixed or none.
@@ -84,6 +84,15 @@ pub struct Site {
     pub total_bytes: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "12")]
     pub recovered: ::core::option::Option<Recovered>,
+    /// Being emptied, or emptied: it gets no new shards until CancelDrain.
+    #[prost(bool, tag = "13")]
+    pub draining: bool,
+    /// The second copies of its objects: "in step", or why they are behind; absent where none are kept, and while it is away.
+    #[prost(string, optional, tag = "14")]
+    pub mirror: ::core::option::Option<::prost::alloc::string::String>,
+    /// The second copy of its log, likewise.
+    #[prost(string, optional, tag = "15")]
+    pub log_copies: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// What was found on a site at start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -115,13 +124,93 @@ pub struct Assignment {
     pub name: ::prost::alloc::string::String,
     #[prost(uint32, tag = "3")]
     pub shard: u32,
-    /// The site's uuid.
-    #[prost(string, tag = "4")]
-    pub site: ::prost::alloc::string::String,
+    /// The site's uuid; absent when nobody knows.
+    #[prost(string, optional, tag = "4")]
+    pub site: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(uint64, tag = "5")]
     pub stored_bytes: u64,
     #[prost(string, tag = "6")]
     pub state: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainSiteRequest {
+    #[prost(string, tag = "1")]
+    pub site: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelDrainRequest {
+    #[prost(string, tag = "1")]
+    pub site: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelDrainResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FailOverRequest {
+    #[prost(string, tag = "1")]
+    pub site: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RebalanceRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTasksRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTasksResponse {
+    /// Since the start of the server; the newest last.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<Task>,
+}
+/// Work on shards as a whole that goes on in the background; one at a time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Task {
+    /// Counts up from 1 with each start of the server.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// drain, rebalance or fail_over.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// The number of the site it is about, where it is about one.
+    #[prost(uint32, optional, tag = "3")]
+    pub site: ::core::option::Option<u32>,
+    /// running, done, failed or cancelled.
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub shards_total: u32,
+    #[prost(uint32, tag = "6")]
+    pub shards_done: u32,
+    /// Of files that are to be copied; grows with what is written meanwhile.
+    #[prost(uint64, tag = "7")]
+    pub bytes_total: u64,
+    #[prost(uint64, tag = "8")]
+    pub bytes_done: u64,
+    /// What went wrong last.
+    #[prost(string, optional, tag = "9")]
+    pub problem: ::core::option::Option<::prost::alloc::string::String>,
+    /// RFC 3339.
+    #[prost(string, tag = "10")]
+    pub started: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptLossRequest {
+    #[prost(string, tag = "1")]
+    pub collection: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AcceptLossResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub losses: ::prost::alloc::vec::Vec<Loss>,
+}
+/// Something that was given up.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Loss {
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// The segment, or the log.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+    /// Rows that are gone; 0 where nobody can know.
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerStatusRequest {}
@@ -1206,6 +1295,146 @@ pub mod proxima_db_client {
                 .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "ListAssignments"));
             self.inner.unary(req, path, codec).await
         }
+        /// Moves every shard of a site to other sites, while they serve, and gives the site no new ones until CancelDrain.
+        pub async fn drain_site(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainSiteRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/DrainSite",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "DrainSite"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The site keeps what it still has and takes new shards again.
+        pub async fn cancel_drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelDrainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDrainResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/CancelDrain",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "CancelDrain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Brings the shards of a lost site back from their second copies, on other sites.
+        pub async fn fail_over(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FailOverRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/FailOver",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "FailOver"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Moves shards to where the strategy would have them now, as far as that is worth it.
+        pub async fn rebalance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RebalanceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/Rebalance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "Rebalance"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTasksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/ListTasks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "ListTasks"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Serves a collection again of which something is damaged for good, without what was lost, and says what that is.
+        pub async fn accept_loss(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptLossRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptLossResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/AcceptLoss",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "AcceptLoss"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn get_server_status(
             &mut self,
             request: impl tonic::IntoRequest<super::GetServerStatusRequest>,
@@ -1329,6 +1558,44 @@ pub mod proxima_db_server {
             request: tonic::Request<super::ListAssignmentsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListAssignmentsResponse>,
+            tonic::Status,
+        >;
+        /// Moves every shard of a site to other sites, while they serve, and gives the site no new ones until CancelDrain.
+        async fn drain_site(
+            &self,
+            request: tonic::Request<super::DrainSiteRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status>;
+        /// The site keeps what it still has and takes new shards again.
+        async fn cancel_drain(
+            &self,
+            request: tonic::Request<super::CancelDrainRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDrainResponse>,
+            tonic::Status,
+        >;
+        /// Brings the shards of a lost site back from their second copies, on other sites.
+        async fn fail_over(
+            &self,
+            request: tonic::Request<super::FailOverRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status>;
+        /// Moves shards to where the strategy would have them now, as far as that is worth it.
+        async fn rebalance(
+            &self,
+            request: tonic::Request<super::RebalanceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status>;
+        async fn list_tasks(
+            &self,
+            request: tonic::Request<super::ListTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTasksResponse>,
+            tonic::Status,
+        >;
+        /// Serves a collection again of which something is damaged for good, without what was lost, and says what that is.
+        async fn accept_loss(
+            &self,
+            request: tonic::Request<super::AcceptLossRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptLossResponse>,
             tonic::Status,
         >;
         async fn get_server_status(
@@ -2111,6 +2378,276 @@ pub mod proxima_db_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAssignmentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/DrainSite" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSiteSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::DrainSiteRequest>
+                    for DrainSiteSvc<T> {
+                        type Response = super::Task;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainSiteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::drain_site(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSiteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/CancelDrain" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelDrainSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::CancelDrainRequest>
+                    for CancelDrainSvc<T> {
+                        type Response = super::CancelDrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelDrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::cancel_drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelDrainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/FailOver" => {
+                    #[allow(non_camel_case_types)]
+                    struct FailOverSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::FailOverRequest>
+                    for FailOverSvc<T> {
+                        type Response = super::Task;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FailOverRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::fail_over(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FailOverSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/Rebalance" => {
+                    #[allow(non_camel_case_types)]
+                    struct RebalanceSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::RebalanceRequest>
+                    for RebalanceSvc<T> {
+                        type Response = super::Task;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RebalanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::rebalance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RebalanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/ListTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTasksSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::ListTasksRequest>
+                    for ListTasksSvc<T> {
+                        type Response = super::ListTasksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTasksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::list_tasks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTasksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/AcceptLoss" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptLossSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::AcceptLossRequest>
+                    for AcceptLossSvc<T> {
+                        type Response = super::AcceptLossResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptLossRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::accept_loss(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptLossSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import grpc
 import numpy as np
@@ -194,14 +196,40 @@ def test_operating(fake: Fake, client: Any) -> None:
     assert client.flush("c") is None
     fake.answers = [admin_pb2.IndexStatus(status="ready", kind="flat", segments=[{"rows": 4}])]
     assert client.index_status("c").recall_estimate is None and client.index_status("c").segments[0].rows == 4
-    site = admin_pb2.Site(instance=1, state="gone", recovered={"rows": 3})
+    site = admin_pb2.Site(instance=1, state="gone", recovered={"rows": 3}, draining=True, log_copies="in step")
     fake.answers = [admin_pb2.ListSitesResponse(sites=[site])]
     only = client.sites()[0]
     assert (only.id, only.free_bytes, only.recovered.rows) == (None, None, 3)
-    fake.answers = [admin_pb2.ListAssignmentsResponse(assignments=[{"site": "s", "shard": 1}])]
-    assert client.assignments()[0].shard == 1
+    assert (only.draining, only.mirror, only.log_copies) == (True, None, "in step")
+    fake.answers = [admin_pb2.ListAssignmentsResponse(assignments=[{"site": "s", "shard": 1}, {"shard": 2}])]
+    assert [(a.shard, a.site) for a in client.assignments()] == [(1, "s"), (2, None)]
     fake.answers = [admin_pb2.ServerStatus(status="degraded", ready=True, problems=["disk"], sites=[site])]
     assert client.health().problems == ("disk",) and client.health().sites == (only,)
+
+
+def test_moves(fake: Fake, client: Any) -> None:
+    known = {"id": 3, "state": "running", "shards_total": 4, "bytes_total": 400, "started": "2026-01-01T00:00:00Z"}
+    task = admin_pb2.Task(kind="drain", site=0, problem="disk", **known)
+    begun = proximadb.Task(3, "drain", "running", datetime(2026, 1, 1, tzinfo=UTC), 0, 4, 0, 400, 0, "disk")
+    uuid = UUID(int=7)
+    fake.answers = [task]
+    for site in (1, "1", uuid):
+        assert client.drain_site(site) == begun and fake.asked[-1] == admin_pb2.DrainSiteRequest(site=str(site))
+    assert client.fail_over(1) == begun and fake.asked[-1] == admin_pb2.FailOverRequest(site="1")
+    fake.answers = [admin_pb2.CancelDrainResponse()]
+    assert client.cancel_drain(1) is None and fake.asked[-1] == admin_pb2.CancelDrainRequest(site="1")
+    fake.answers = [admin_pb2.Task(kind="rebalance", **known)]
+    moved = client.rebalance()
+    assert (moved.kind, moved.site, moved.problem) == ("rebalance", None, None)
+    fake.answers = [admin_pb2.ListTasksResponse(tasks=[task])]
+    assert client.tasks() == [begun]
+    fake.answers = [admin_pb2.AcceptLossResponse(losses=[{"shard": 2, "what": "the log"}])]
+    assert client.accept_loss("c") == [proximadb.Loss(2, "the log")]
+    assert fake.asked[-1] == admin_pb2.AcceptLossRequest(collection="c")
+    asked = len(fake.asked)
+    with pytest.raises(proximadb.InvalidArgumentError) as caught:
+        client.drain_site(1.5)
+    assert caught.value.field == "site" and len(fake.asked) == asked
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -243,9 +271,17 @@ def test_a_write_is_repeated_under_one_key_and_what_is_not_safe_is_sent_once(fak
     assert client.insert_vector("c", "a", [1.0]).inserted == 1
     assert len(fake.asked) == 3 and len({request.idempotency_key for request in fake.asked}) == 1
     fake.answers = [busy]
-    with pytest.raises(proximadb.UnavailableError):
-        client.delete_collection("c")
-    assert len(fake.asked) == 4
+    once = (
+        lambda: client.delete_collection("c"),
+        lambda: client.drain_site(1),
+        lambda: client.fail_over(1),
+        client.rebalance,
+        lambda: client.accept_loss("c"),
+    )
+    for number, call in enumerate(once):
+        with pytest.raises(proximadb.UnavailableError):
+            call()
+        assert len(fake.asked) == 4 + number
 
 
 def test_no_server_is_a_connection_that_failed(kind: str) -> None:

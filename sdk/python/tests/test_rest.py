@@ -7,7 +7,9 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import numpy as np
@@ -305,10 +307,14 @@ def test_operating(fake: Fake) -> None:
         "state": "gone",
         "free_bytes": None,
         "recovered": {"rows": 3},
+        "draining": True,
+        "mirror": "one object is missing",
+        "log_copies": None,
     }
     fake.answers = [(200, {"sites": [site]})]
     only = fake.client.sites()[0]
     assert (only.id, only.state, only.free_bytes, only.recovered.rows) == (None, "gone", None, 3)
+    assert (only.draining, only.mirror, only.log_copies) == (True, "one object is missing", None)
     fake.answers = [
         (
             200,
@@ -320,6 +326,45 @@ def test_operating(fake: Fake) -> None:
         )
     ]
     assert fake.client.assignments()[0].site == "s"
+    fake.answers = [(200, {"assignments": [{"collection": "u", "name": "c", "shard": 0, "site": None}]})]
+    assert fake.client.assignments()[0].site is None
+
+
+def test_moves(fake: Fake) -> None:
+    task = {
+        "id": 3,
+        "kind": "drain",
+        "site": 1,
+        "state": "running",
+        "shards_total": 4,
+        "shards_done": 1,
+        "bytes_total": 400,
+        "bytes_done": 100,
+        "problem": None,
+        "started": "2026-01-01T00:00:00Z",
+    }
+    begun = proximadb.Task(3, "drain", "running", datetime(2026, 1, 1, tzinfo=UTC), 1, 4, 1, 400, 100, None)
+    uuid = UUID(int=7)
+    fake.answers = [(202, task)]
+    for site in (1, "1", uuid):
+        assert fake.client.drain_site(site) == begun
+        assert fake.line() == f"POST /v1/sites/{site}/drain" and not fake.asked[-1].content
+    assert fake.client.fail_over(1) == begun and fake.line() == "POST /v1/sites/1/fail_over"
+    fake.answers = [(204, b"")]
+    assert fake.client.cancel_drain(uuid) is None and fake.line() == f"DELETE /v1/sites/{uuid}/drain"
+    fake.answers = [(202, {**task, "kind": "rebalance", "site": None})]
+    assert fake.client.rebalance().site is None and fake.line() == "POST /v1/rebalance"
+    fake.answers = [(200, {"tasks": [task, {**task, "state": "failed", "problem": "disk"}]})]
+    first, last = fake.client.tasks()
+    assert fake.line() == "GET /v1/tasks" and first == begun and (last.state, last.problem) == ("failed", "disk")
+    fake.answers = [(200, {"losses": [{"shard": 2, "what": "the log", "rows": 0}]})]
+    assert fake.client.accept_loss("c") == [proximadb.Loss(2, "the log")]
+    assert fake.line() == "POST /v1/collections/c/accept_loss"
+    asked = len(fake.asked)
+    for bad in ("", None, 1.5, True):
+        with pytest.raises(proximadb.InvalidArgumentError) as caught:
+            fake.client.drain_site(bad)
+        assert caught.value.field == "site" and len(fake.asked) == asked
 
 
 def test_a_server_that_is_not_ready_says_so(fake: Fake) -> None:
@@ -417,10 +462,14 @@ def test_what_is_not_safe_is_sent_once(fake: Fake) -> None:
     for call in (
         lambda: fake.client.delete_collection("c"),
         lambda: fake.client.update_collection("c", description="d"),
+        lambda: fake.client.drain_site(1),
+        lambda: fake.client.fail_over(1),
+        lambda: fake.client.rebalance(),
+        lambda: fake.client.accept_loss("c"),
     ):
         with pytest.raises(proximadb.UnavailableError):
             call()
-    assert len(fake.asked) == 2
+    assert len(fake.asked) == 6
 
 
 def test_a_deadline_that_the_caller_set_is_an_answer(fake: Fake) -> None:

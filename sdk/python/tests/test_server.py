@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -246,6 +247,41 @@ def test_operating(client: Any, name: str) -> None:
     assert mine[0].collection == client.get_collection(name).id
     health = client.health()
     assert health.ready and health.status in ("ok", "degraded") and health.version and health.sites
+    # One folder keeps no second copies.
+    assert all((site.draining, site.mirror, site.log_copies) == (False, None, None) for site in sites)
+
+
+def test_moves(client: Any, name: str) -> None:
+    client.insert_vectors(name, list(range(20)), sample(20))
+    (site,) = client.sites()
+    begun = client.rebalance()
+    assert begun.kind == "rebalance" and begun.site is None
+    wait_for(client, begun)
+    # There is nowhere else to go, which the task says; nothing is lost by it.
+    begun = client.drain_site(site.id)
+    assert (begun.kind, begun.site) == ("drain", site.instance)
+    ended = wait_for(client, begun)
+    assert ended.state == "failed" and ended.problem and ended.shards_done == 0
+    assert client.sites()[0].draining
+    client.cancel_drain(site.instance)
+    assert not client.sites()[0].draining and client.count(name) == 20
+    with pytest.raises(proximadb.ConflictError):
+        client.fail_over(site.id)
+    for call in (client.drain_site, client.cancel_drain, client.fail_over):
+        with pytest.raises(proximadb.NotFoundError):
+            call(UUID(int=1))
+    assert client.accept_loss(name) == []
+
+
+def wait_for(client: Any, begun: proximadb.Task) -> proximadb.Task:
+    """The task once it has ended."""
+    deadline = time.monotonic() + 60
+    while True:
+        (task,) = (task for task in client.tasks() if task.id == begun.id)
+        if task.state != "running":
+            return task
+        assert time.monotonic() < deadline, task
+        time.sleep(0.02)
 
 
 BAD: list[tuple[str, Any, str]] = [
@@ -281,6 +317,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("empty id", lambda c, n: c.insert_vector(n, "", [1.0] * 16), "id"),
     ("id too long", lambda c, n: c.insert_vector(n, "x" * 257, [1.0] * 16), "id"),
     ("metadata too large", lambda c, n: c.insert_vector(n, "a", [1.0] * 16, {"a": "x" * 70_000}), "metadata"),
+    ("a site by a name", lambda c, n: c.drain_site("disk1"), "site"),
+    ("a site beyond all numbers", lambda c, n: c.fail_over(2**32), "site"),
     ("page of no size", lambda c, n: list(c.scan(n, page_size=0)), "limit"),
     ("cursor of nobody", lambda c, n: list(c.scan(n, cursor="nonsense")), "cursor"),
 ]

@@ -1,5 +1,6 @@
 //! Between messages and the words of the port, through the model's constructors. `read_*` comes in, the rest goes out.
 
+mod admin;
 mod collection;
 mod filter;
 mod record;
@@ -8,6 +9,7 @@ mod status;
 mod value;
 mod write;
 
+pub(crate) use admin::{loss, read_site, task};
 pub(crate) use collection::{collection, read_collection_patch, read_collection_spec};
 pub(crate) use filter::read_filter;
 pub(crate) use record::{read_ids, read_scan, stored_record};

@@ -37,6 +37,9 @@ pub(crate) fn site(site: &SiteStatus) -> v1::Site {
         sync_micros: site.sync_micros,
         free_bytes: site.space.map(|s| s.free_bytes),
         total_bytes: site.space.map(|s| s.total_bytes),
+        draining: site.draining,
+        mirror: site.mirror.clone(),
+        log_copies: site.log_copies.clone(),
         recovered: Some(v1::Recovered {
             shards: site.recovered.shards,
             segments: site.recovered.segments,
@@ -52,7 +55,7 @@ pub(crate) fn assignment(assignment: &Assignment) -> v1::Assignment {
         collection: assignment.collection.to_string(),
         name: assignment.name.clone(),
         shard: assignment.shard,
-        site: assignment.site.map(|site| site.to_string()).unwrap_or_default(),
+        site: assignment.site.map(|site| site.to_string()),
         stored_bytes: assignment.stored_bytes,
         state: assignment.state.clone(),
     }

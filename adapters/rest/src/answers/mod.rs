@@ -1,5 +1,6 @@
 //! The JSON forms of the port's answers, borrowed from them and written straight to bytes.
 
+mod admin;
 mod collections;
 mod records;
 mod search;
@@ -13,6 +14,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::problem::Problem;
 
+pub(crate) use admin::{losses, task, tasks};
 pub(crate) use collections::{collection, collections};
 pub(crate) use records::{page, record, records, written};
 pub(crate) use search::{found, found_each};

@@ -24,7 +24,7 @@ from .errors import (
 )
 from .record import Record, ScanPage, WriteResult
 from .search import Hit, SearchResult, SearchStats, SegmentExplain
-from .status import Assignment, Health, IndexStatus, Recovered, SegmentStatus, Site
+from .status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
 
 try:
     __version__ = version("proximadb")
@@ -47,6 +47,7 @@ __all__ = [
     "IndexStatus",
     "InternalError",
     "InvalidArgumentError",
+    "Loss",
     "NotFoundError",
     "PluginFailedError",
     "ProximaDBClient",
@@ -60,6 +61,7 @@ __all__ = [
     "SegmentExplain",
     "SegmentStatus",
     "Site",
+    "Task",
     "UnavailableError",
     "WriteResult",
 ]

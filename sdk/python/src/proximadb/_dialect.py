@@ -12,12 +12,12 @@ from ._vectors import FloatArray
 from .collection import Collection, IndexSettings
 from .record import Record, ScanPage, WriteResult
 from .search import SearchResult
-from .status import Assignment, Health, IndexStatus, Site
+from .status import Assignment, Health, IndexStatus, Loss, Site, Task
 
 # When a write is answered: once it is on disk, or once it is applied.
 Durability: TypeAlias = Literal["sync", "async"]
 
-# As long as the server lets any request take.
+# As long as the server lets any request take: those that read or write whole shards.
 FLUSH_TIMEOUT_S = 600.0
 # What a search may take on its way, on top of the time that it may take in the server.
 _TRAVEL_S = 5.0
@@ -169,6 +169,24 @@ class Dialect(ABC):
 
     @abstractmethod
     def assignments(self) -> Call[list[Assignment]]: ...
+
+    @abstractmethod
+    def drain_site(self, site: str) -> Call[Task]: ...
+
+    @abstractmethod
+    def cancel_drain(self, site: str) -> Call[None]: ...
+
+    @abstractmethod
+    def fail_over(self, site: str) -> Call[Task]: ...
+
+    @abstractmethod
+    def rebalance(self) -> Call[Task]: ...
+
+    @abstractmethod
+    def tasks(self) -> Call[list[Task]]: ...
+
+    @abstractmethod
+    def accept_loss(self, collection: str) -> Call[list[Loss]]: ...
 
     @abstractmethod
     def health(self) -> Call[Health]: ...

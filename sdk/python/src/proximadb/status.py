@@ -1,8 +1,9 @@
-"""How the server is: its health, its sites, where shards lie, and how a collection is indexed."""
+"""How the server is: its health, its sites, where shards lie and move, and how a collection is indexed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Recovered:
 class Site:
     """A disk or bucket. `id` is None while it cannot be read; `state` is "ok" or what is wrong.
 
+    A site that is `draining` gets no new shards until `cancel_drain`. `mirror` (of its objects) and `log_copies` (of its log)
+    are "in step", or why its second copies are not complete; None where none are kept, and while the site is away.
     `sync_micros` is the mean time to make a group of writes durable; `free_bytes` and `total_bytes` are None where unknown.
     """
 
@@ -65,18 +68,54 @@ class Site:
     free_bytes: int | None = None
     total_bytes: int | None = None
     recovered: Recovered = Recovered()
+    draining: bool = False
+    mirror: str | None = None
+    log_copies: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which site a shard lies on. `collection` and `site` are uuids, `name` is the collection's name."""
+    """Which site a shard lies on. `collection` and `site` are uuids, `name` is the collection's name.
+
+    `site` is None when nobody knows.
+    """
 
     collection: str
     name: str
     shard: int
-    site: str
+    site: str | None = None
     stored_bytes: int = 0
     state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work on shards as a whole that goes on in the server, one at a time; `tasks` tells how far it is.
+
+    `kind` is "drain", "rebalance" or "fail_over", `state` "running", "done", "failed" or "cancelled"; `site` is the number of
+    the site it is about, None for a rebalance. `bytes_total` grows with what is written meanwhile. `problem` is what went wrong
+    last, None when nothing did. `id` counts up from 1 with each start of the server.
+    """
+
+    id: int
+    kind: str
+    state: str
+    started: datetime
+    site: int | None = None
+    shards_total: int = 0
+    shards_done: int = 0
+    bytes_total: int = 0
+    bytes_done: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something that `accept_loss` gave up: a segment of a shard, or its log. `rows` is 0 where nobody can know."""
+
+    shard: int
+    what: str
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import DeadlineExceededError, InvalidArgumentError, ProximaDBError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Site
+from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
 from .http import AsyncHttpLink
 
 if TYPE_CHECKING:
@@ -417,6 +417,45 @@ class AsyncProximaDBClient:
     async def assignments(self) -> list[Assignment]:
         """Which shard lies on which site."""
         return await self._run(self._dialect.assignments())
+
+    async def drain_site(self, site: str | int | UUID) -> Task:
+        """Moves every shard of a site to other sites, while they serve, and gives the site no new ones until `cancel_drain`.
+
+        A site is named by its uuid or its number in the configuration. The answer is the task as it begins; `tasks` tells how
+        far it is. Raises NotFoundError, and ConflictError while another move is on its way.
+        """
+        return await self._run(self._dialect.drain_site(record_id(site, "site")))
+
+    async def cancel_drain(self, site: str | int | UUID) -> None:
+        """Ends a drain: the site keeps what it still has and takes new shards again."""
+        await self._run(self._dialect.cancel_drain(record_id(site, "site")))
+
+    async def fail_over(self, site: str | int | UUID) -> Task:
+        """Brings the shards of a site that is lost back from their second copies, on other sites.
+
+        Should the site come back, its older copies are left aside. Raises ConflictError while the site is there or another
+        move is on its way, and UnavailableError when there are no second copies.
+        """
+        return await self._run(self._dialect.fail_over(record_id(site, "site")))
+
+    async def rebalance(self) -> Task:
+        """Moves shards to where the strategy would have them now, as far as that is worth it.
+
+        Raises ConflictError while another move is on its way.
+        """
+        return await self._run(self._dialect.rebalance())
+
+    async def tasks(self) -> list[Task]:
+        """What is moved, or was since the start of the server; the newest last."""
+        return await self._run(self._dialect.tasks())
+
+    async def accept_loss(self, collection_id: str | UUID) -> list[Loss]:
+        """Serves a collection again of which something is damaged for good, without what was lost, and says what that is.
+
+        Where nothing is damaged it changes nothing. Raises UnavailableError for shards whose site is away, which is no loss, and
+        CorruptError for a shard of which nothing is left. May take minutes, whatever the client's timeout.
+        """
+        return await self._run(self._dialect.accept_loss(_named(collection_id)))
 
     async def health(self) -> Health:
         """Whether all is well, and what is not."""

@@ -11,7 +11,7 @@ from ..collection import Collection, IndexSettings, ScoreKind
 from ..errors import NotFoundError
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Recovered, SegmentStatus, Site
+from ..status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
 from ..v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, write_pb2
 from .value import get_fields
 
@@ -145,7 +145,7 @@ def index_status(message: admin_pb2.IndexStatus) -> IndexStatus:
 
 
 def _site(message: admin_pb2.Site) -> Site:
-    optional = {name: _optional(message, name) for name in ("id", "free_bytes", "total_bytes")}
+    optional = {name: _optional(message, name) for name in ("id", "free_bytes", "total_bytes", "mirror", "log_copies")}
     return _same(Site, message, recovered=_same(Recovered, message.recovered), **optional)
 
 
@@ -154,7 +154,20 @@ def sites(message: admin_pb2.ListSitesResponse) -> list[Site]:
 
 
 def assignments(message: admin_pb2.ListAssignmentsResponse) -> list[Assignment]:
-    return [_same(Assignment, item) for item in message.assignments]
+    return [_same(Assignment, item, site=_optional(item, "site")) for item in message.assignments]
+
+
+def task(message: admin_pb2.Task) -> Task:
+    optional = {name: _optional(message, name) for name in ("site", "problem")}
+    return _same(Task, message, started=datetime.fromisoformat(message.started), **optional)
+
+
+def tasks(message: admin_pb2.ListTasksResponse) -> list[Task]:
+    return [task(item) for item in message.tasks]
+
+
+def losses(message: admin_pb2.AcceptLossResponse) -> list[Loss]:
+    return [_same(Loss, item) for item in message.losses]
 
 
 def health(message: admin_pb2.ServerStatus) -> Health:

@@ -13,7 +13,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import InvalidArgumentError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Site
+from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
 from ..v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, write_pb2
 from . import answer
 from .filter import to_message
@@ -191,6 +191,30 @@ class GrpcDialect(Dialect):
     def assignments(self) -> Call[list[Assignment]]:
         message = admin_pb2.ListAssignmentsRequest()
         return Call(RpcRequest("ListAssignments", message), answer.assignments, repeatable=True)
+
+    def drain_site(self, site: str) -> Call[Task]:
+        # A second task of any kind is refused while the first runs, so none that begins one is sent twice.
+        message = admin_pb2.DrainSiteRequest(site=_text(site, "site"))
+        return Call(RpcRequest("DrainSite", message), answer.task, repeatable=False)
+
+    def cancel_drain(self, site: str) -> Call[None]:
+        message = admin_pb2.CancelDrainRequest(site=_text(site, "site"))
+        return Call(RpcRequest("CancelDrain", message), answer.nothing, repeatable=True)
+
+    def fail_over(self, site: str) -> Call[Task]:
+        message = admin_pb2.FailOverRequest(site=_text(site, "site"))
+        return Call(RpcRequest("FailOver", message), answer.task, repeatable=False)
+
+    def rebalance(self) -> Call[Task]:
+        return Call(RpcRequest("Rebalance", admin_pb2.RebalanceRequest()), answer.task, repeatable=False)
+
+    def tasks(self) -> Call[list[Task]]:
+        return Call(RpcRequest("ListTasks", admin_pb2.ListTasksRequest()), answer.tasks, repeatable=True)
+
+    def accept_loss(self, collection: str) -> Call[list[Loss]]:
+        # Only the first answer says what was lost.
+        message = admin_pb2.AcceptLossRequest(collection=_of(collection))
+        return Call(RpcRequest("AcceptLoss", message), answer.losses, repeatable=False, timeout=FLUSH_TIMEOUT_S)
 
     def health(self) -> Call[Health]:
         return Call(RpcRequest("GetServerStatus", admin_pb2.GetServerStatusRequest()), answer.health, repeatable=True)

@@ -12,7 +12,7 @@ from .._vectors import f32, from_wire
 from ..collection import Collection, IndexSettings, ScoreKind
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Recovered, SegmentStatus, Site
+from ..status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
 
 T = TypeVar("T")
 
@@ -117,6 +117,18 @@ def sites(data: dict[str, Any]) -> list[Site]:
 
 def assignments(data: dict[str, Any]) -> list[Assignment]:
     return [_known(Assignment, item) for item in data["assignments"]]
+
+
+def task(data: dict[str, Any]) -> Task:
+    return _known(Task, {**data, "started": datetime.fromisoformat(data["started"])})
+
+
+def tasks(data: dict[str, Any]) -> list[Task]:
+    return [task(item) for item in data["tasks"]]
+
+
+def losses(data: dict[str, Any]) -> list[Loss]:
+    return [_known(Loss, item) for item in data["losses"]]
 
 
 def health(data: dict[str, Any]) -> Health:

@@ -15,7 +15,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import InvalidArgumentError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Site
+from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
 from . import answer
 
 # Text leaves as ASCII with escapes, so that even half a surrogate pair reaches the server, which then names its place.
@@ -162,6 +162,27 @@ class RestDialect(Dialect):
     def assignments(self) -> Call[list[Assignment]]:
         return Call(HttpRequest("GET", "/v1/assignments"), answer.body(answer.assignments), repeatable=True)
 
+    def drain_site(self, site: str) -> Call[Task]:
+        # A second task of any kind is refused while the first runs, so none that begins one is sent twice.
+        return Call(_post(_at(site, "/drain"), None), answer.body(answer.task), repeatable=False)
+
+    def cancel_drain(self, site: str) -> Call[None]:
+        return Call(HttpRequest("DELETE", _at(site, "/drain")), answer.nothing, repeatable=True)
+
+    def fail_over(self, site: str) -> Call[Task]:
+        return Call(_post(_at(site, "/fail_over"), None), answer.body(answer.task), repeatable=False)
+
+    def rebalance(self) -> Call[Task]:
+        return Call(_post("/v1/rebalance", None), answer.body(answer.task), repeatable=False)
+
+    def tasks(self) -> Call[list[Task]]:
+        return Call(HttpRequest("GET", "/v1/tasks"), answer.body(answer.tasks), repeatable=True)
+
+    def accept_loss(self, collection: str) -> Call[list[Loss]]:
+        # Only the first answer says what was lost.
+        request = _post(_of(collection, "/accept_loss"), None)
+        return Call(request, answer.body(answer.losses), repeatable=False, timeout=FLUSH_TIMEOUT_S)
+
     def health(self) -> Call[Health]:
         # A server that is not ready says so with 503, and its report is what was asked for.
         request = HttpRequest("GET", "/health", accept=(503,))
@@ -180,6 +201,10 @@ def _post(path: str, body: Any, method: str = "POST") -> HttpRequest:
 
 def _of(collection: str, rest: str = "") -> str:
     return f"/v1/collections/{_segment(collection, 'collection')}{rest}"
+
+
+def _at(site: str, rest: str) -> str:
+    return f"/v1/sites/{_segment(site, 'site')}{rest}"
 
 
 def _segment(text: str, field: str) -> str:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18proximadb/v1/admin.proto\x12\x0cproximadb.v1\"\"\n\x0c\x46lushRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\x0f\n\rFlushResponse\"+\n\x15GetIndexStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\xe9\x01\n\x0bIndexStatus\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x14\n\x0cindexed_rows\x18\x03 \x01(\x04\x12\x16\n\x0eunindexed_rows\x18\x04 \x01(\x04\x12\x15\n\rmemtable_rows\x18\x05 \x01(\x04\x12\x1c\n\x0frecall_estimate\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12-\n\x08segments\x18\x08 \x03(\x0b\x32\x1b.proximadb.v1.SegmentStatusB\x12\n\x10_recall_estimate\"e\n\rSegmentStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x04\x12\r\n\x05index\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x12\n\x10ListSitesRequest\"6\n\x11ListSitesResponse\x12!\n\x05sites\x18\x01 \x03(\x0b\x32\x12.proximadb.v1.Site\"\xab\x02\n\x04Site\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0e\n\x06shards\x18\x06 \x01(\r\x12\x14\n\x0cstored_bytes\x18\x07 \x01(\x04\x12\x11\n\twal_bytes\x18\x08 \x01(\x04\x12\x13\n\x0bsync_micros\x18\t \x01(\r\x12\x17\n\nfree_bytes\x18\n \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0btotal_bytes\x18\x0b \x01(\x04H\x02\x88\x01\x01\x12*\n\trecovered\x18\x0c \x01(\x0b\x32\x17.proximadb.v1.RecoveredB\x05\n\x03_idB\r\n\x0b_free_bytesB\x0e\n\x0c_total_bytes\"]\n\tRecovered\x12\x0e\n\x06shards\x18\x01 \x01(\r\x12\x10\n\x08segments\x18\x02 \x01(\r\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x10\n\x08replayed\x18\x04 \x01(\x04\x12\x0e\n\x06millis\x18\x05 \x01(\x04\"\x18\n\x16ListAssignmentsRequest\"H\n\x17ListAssignmentsResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.proximadb.v1.Assignment\"p\n\nAssignment\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x0c\n\x04site\x18\x04 \x01(\t\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\t\"\x18\n\x16GetServerStatusRequest\"s\n\x0cServerStatus\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08problems\x18\x04 \x03(\t\x12!\n\x05sites\x18\x05 \x03(\x0b\x32\x12.proximadb.v1.Siteb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18proximadb/v1/admin.proto\x12\x0cproximadb.v1\"\"\n\x0c\x46lushRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\x0f\n\rFlushResponse\"+\n\x15GetIndexStatusRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\xe9\x01\n\x0bIndexStatus\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x14\n\x0cindexed_rows\x18\x03 \x01(\x04\x12\x16\n\x0eunindexed_rows\x18\x04 \x01(\x04\x12\x15\n\rmemtable_rows\x18\x05 \x01(\x04\x12\x1c\n\x0frecall_estimate\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12-\n\x08segments\x18\x08 \x03(\x0b\x32\x1b.proximadb.v1.SegmentStatusB\x12\n\x10_recall_estimate\"e\n\rSegmentStatus\x12\r\n\x05shard\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x65\x61\x64\x18\x04 \x01(\x04\x12\r\n\x05index\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x12\n\x10ListSitesRequest\"6\n\x11ListSitesResponse\x12!\n\x05sites\x18\x01 \x03(\x0b\x32\x12.proximadb.v1.Site\"\x85\x03\n\x04Site\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0e\n\x06shards\x18\x06 \x01(\r\x12\x14\n\x0cstored_bytes\x18\x07 \x01(\x04\x12\x11\n\twal_bytes\x18\x08 \x01(\x04\x12\x13\n\x0bsync_micros\x18\t \x01(\r\x12\x17\n\nfree_bytes\x18\n \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x0btotal_bytes\x18\x0b \x01(\x04H\x02\x88\x01\x01\x12*\n\trecovered\x18\x0c \x01(\x0b\x32\x17.proximadb.v1.Recovered\x12\x10\n\x08\x64raining\x18\r \x01(\x08\x12\x13\n\x06mirror\x18\x0e \x01(\tH\x03\x88\x01\x01\x12\x17\n\nlog_copies\x18\x0f \x01(\tH\x04\x88\x01\x01\x42\x05\n\x03_idB\r\n\x0b_free_bytesB\x0e\n\x0c_total_bytesB\t\n\x07_mirrorB\r\n\x0b_log_copies\"]\n\tRecovered\x12\x0e\n\x06shards\x18\x01 \x01(\r\x12\x10\n\x08segments\x18\x02 \x01(\r\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x10\n\x08replayed\x18\x04 \x01(\x04\x12\x0e\n\x06millis\x18\x05 \x01(\x04\"\x18\n\x16ListAssignmentsRequest\"H\n\x17ListAssignmentsResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.proximadb.v1.Assignment\"~\n\nAssignment\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x11\n\x04site\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x0cstored_bytes\x18\x05 \x01(\x04\x12\r\n\x05state\x18\x06 \x01(\tB\x07\n\x05_site\" \n\x10\x44rainSiteRequest\x12\x0c\n\x04site\x18\x01 \x01(\t\"\"\n\x12\x43\x61ncelDrainRequest\x12\x0c\n\x04site\x18\x01 \x01(\t\"\x15\n\x13\x43\x61ncelDrainResponse\"\x1f\n\x0f\x46\x61ilOverRequest\x12\x0c\n\x04site\x18\x01 \x01(\t\"\x12\n\x10RebalanceRequest\"\x12\n\x10ListTasksRequest\"6\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.proximadb.v1.Task\"\xd2\x01\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\x04site\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0cshards_total\x18\x05 \x01(\r\x12\x13\n\x0bshards_done\x18\x06 \x01(\r\x12\x13\n\x0b\x62ytes_total\x18\x07 \x01(\x04\x12\x12\n\nbytes_done\x18\x08 \x01(\x04\x12\x14\n\x07problem\x18\t \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07started\x18\n \x01(\tB\x07\n\x05_siteB\n\n\x08_problem\"\'\n\x11\x41\x63\x63\x65ptLossRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"8\n\x12\x41\x63\x63\x65ptLossResponse\x12\"\n\x06losses\x18\x01 \x03(\x0b\x32\x12.proximadb.v1.Loss\"1\n\x04Loss\x12\r\n\x05shard\x18\x01 \x01(\r\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\"\x18\n\x16GetServerStatusRequest\"s\n\x0cServerStatus\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08problems\x18\x04 \x03(\t\x12!\n\x05sites\x18\x05 \x03(\x0b\x32\x12.proximadb.v1.Siteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,17 +46,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSITESRESPONSE']._serialized_start=499
   _globals['_LISTSITESRESPONSE']._serialized_end=553
   _globals['_SITE']._serialized_start=556
-  _globals['_SITE']._serialized_end=855
-  _globals['_RECOVERED']._serialized_start=857
-  _globals['_RECOVERED']._serialized_end=950
-  _globals['_LISTASSIGNMENTSREQUEST']._serialized_start=952
-  _globals['_LISTASSIGNMENTSREQUEST']._serialized_end=976
-  _globals['_LISTASSIGNMENTSRESPONSE']._serialized_start=978
-  _globals['_LISTASSIGNMENTSRESPONSE']._serialized_end=1050
-  _globals['_ASSIGNMENT']._serialized_start=1052
-  _globals['_ASSIGNMENT']._serialized_end=1164
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=1166
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=1190
-  _globals['_SERVERSTATUS']._serialized_start=1192
-  _globals['_SERVERSTATUS']._serialized_end=1307
+  _globals['_SITE']._serialized_end=945
+  _globals['_RECOVERED']._serialized_start=947
+  _globals['_RECOVERED']._serialized_end=1040
+  _globals['_LISTASSIGNMENTSREQUEST']._serialized_start=1042
+  _globals['_LISTASSIGNMENTSREQUEST']._serialized_end=1066
+  _globals['_LISTASSIGNMENTSRESPONSE']._serialized_start=1068
+  _globals['_LISTASSIGNMENTSRESPONSE']._serialized_end=1140
+  _globals['_ASSIGNMENT']._serialized_start=1142
+  _globals['_ASSIGNMENT']._serialized_end=1268
+  _globals['_DRAINSITEREQUEST']._serialized_start=1270
+  _globals['_DRAINSITEREQUEST']._serialized_end=1302
+  _globals['_CANCELDRAINREQUEST']._serialized_start=1304
+  _globals['_CANCELDRAINREQUEST']._serialized_end=1338
+  _globals['_CANCELDRAINRESPONSE']._serialized_start=1340
+  _globals['_CANCELDRAINRESPONSE']._serialized_end=1361
+  _globals['_FAILOVERREQUEST']._serialized_start=1363
+  _globals['_FAILOVERREQUEST']._serialized_end=1394
+  _globals['_REBALANCEREQUEST']._serialized_start=1396
+  _globals['_REBALANCEREQUEST']._serialized_end=1414
+  _globals['_LISTTASKSREQUEST']._serialized_start=1416
+  _globals['_LISTTASKSREQUEST']._serialized_end=1434
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1436
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1490
+  _globals['_TASK']._serialized_start=1493
+  _globals['_TASK']._serialized_end=1703
+  _globals['_ACCEPTLOSSREQUEST']._serialized_start=1705
+  _globals['_ACCEPTLOSSREQUEST']._serialized_end=1744
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_start=1746
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_end=1802
+  _globals['_LOSS']._serialized_start=1804
+  _globals['_LOSS']._serialized_end=1853
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=1855
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=1879
+  _globals['_SERVERSTATUS']._serialized_start=1881
+  _globals['_SERVERSTATUS']._serialized_end=1996
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,7 @@ class ListSitesResponse(_message.Message):
     def __init__(self, sites: _Optional[_Iterable[_Union[Site, _Mapping]]] = ...) -> None: ...
 
 class Site(_message.Message):
-    __slots__ = ("id", "instance", "location", "kind", "state", "shards", "stored_bytes", "wal_bytes", "sync_micros", "free_bytes", "total_bytes", "recovered")
+    __slots__ = ("id", "instance", "location", "kind", "state", "shards", "stored_bytes", "wal_bytes", "sync_micros", "free_bytes", "total_bytes", "recovered", "draining", "mirror", "log_copies")
     ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     LOCATION_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,9 @@ class Site(_message.Message):
     FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    MIRROR_FIELD_NUMBER: _ClassVar[int]
+    LOG_COPIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     instance: int
     location: str
@@ -94,7 +97,10 @@ class Site(_message.Message):
     free_bytes: int
     total_bytes: int
     recovered: Recovered
-    def __init__(self, id: _Optional[str] = ..., instance: _Optional[int] = ..., location: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., shards: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., wal_bytes: _Optional[int] = ..., sync_micros: _Optional[int] = ..., free_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., recovered: _Optional[_Union[Recovered, _Mapping]] = ...) -> None: ...
+    draining: bool
+    mirror: str
+    log_copies: str
+    def __init__(self, id: _Optional[str] = ..., instance: _Optional[int] = ..., location: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., shards: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., wal_bytes: _Optional[int] = ..., sync_micros: _Optional[int] = ..., free_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., recovered: _Optional[_Union[Recovered, _Mapping]] = ..., draining: bool = ..., mirror: _Optional[str] = ..., log_copies: _Optional[str] = ...) -> None: ...
 
 class Recovered(_message.Message):
     __slots__ = ("shards", "segments", "rows", "replayed", "millis")
@@ -135,6 +141,88 @@ class Assignment(_message.Message):
     stored_bytes: int
     state: str
     def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ..., shard: _Optional[int] = ..., site: _Optional[str] = ..., stored_bytes: _Optional[int] = ..., state: _Optional[str] = ...) -> None: ...
+
+class DrainSiteRequest(_message.Message):
+    __slots__ = ("site",)
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    def __init__(self, site: _Optional[str] = ...) -> None: ...
+
+class CancelDrainRequest(_message.Message):
+    __slots__ = ("site",)
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    def __init__(self, site: _Optional[str] = ...) -> None: ...
+
+class CancelDrainResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FailOverRequest(_message.Message):
+    __slots__ = ("site",)
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    site: str
+    def __init__(self, site: _Optional[str] = ...) -> None: ...
+
+class RebalanceRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListTasksRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListTasksResponse(_message.Message):
+    __slots__ = ("tasks",)
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[Task]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ...) -> None: ...
+
+class Task(_message.Message):
+    __slots__ = ("id", "kind", "site", "state", "shards_total", "shards_done", "bytes_total", "bytes_done", "problem", "started")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SITE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_DONE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    kind: str
+    site: int
+    state: str
+    shards_total: int
+    shards_done: int
+    bytes_total: int
+    bytes_done: int
+    problem: str
+    started: str
+    def __init__(self, id: _Optional[int] = ..., kind: _Optional[str] = ..., site: _Optional[int] = ..., state: _Optional[str] = ..., shards_total: _Optional[int] = ..., shards_done: _Optional[int] = ..., bytes_total: _Optional[int] = ..., bytes_done: _Optional[int] = ..., problem: _Optional[str] = ..., started: _Optional[str] = ...) -> None: ...
+
+class AcceptLossRequest(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    def __init__(self, collection: _Optional[str] = ...) -> None: ...
+
+class AcceptLossResponse(_message.Message):
+    __slots__ = ("losses",)
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    losses: _containers.RepeatedCompositeFieldContainer[Loss]
+    def __init__(self, losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ...) -> None: ...
+
+class Loss(_message.Message):
+    __slots__ = ("shard", "what", "rows")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    what: str
+    rows: int
+    def __init__(self, shard: _Optional[int] = ..., what: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class GetServerStatusRequest(_message.Message):
     __slots__ = ()

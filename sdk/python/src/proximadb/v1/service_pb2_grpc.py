@@ -120,6 +120,36 @@ class ProximaDbStub(object):
                 request_serializer=proximadb_dot_v1_dot_admin__pb2.ListAssignmentsRequest.SerializeToString,
                 response_deserializer=proximadb_dot_v1_dot_admin__pb2.ListAssignmentsResponse.FromString,
                 _registered_method=True)
+        self.DrainSite = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/DrainSite',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.DrainSiteRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+                _registered_method=True)
+        self.CancelDrain = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/CancelDrain',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.CancelDrainRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.CancelDrainResponse.FromString,
+                _registered_method=True)
+        self.FailOver = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/FailOver',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.FailOverRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+                _registered_method=True)
+        self.Rebalance = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/Rebalance',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.RebalanceRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+                _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/ListTasks',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.AcceptLoss = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/AcceptLoss',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.FromString,
+                _registered_method=True)
         self.GetServerStatus = channel.unary_unary(
                 '/proximadb.v1.ProximaDb/GetServerStatus',
                 request_serializer=proximadb_dot_v1_dot_admin__pb2.GetServerStatusRequest.SerializeToString,
@@ -229,6 +259,47 @@ class ProximaDbServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainSite(self, request, context):
+        """Moves every shard of a site to other sites, while they serve, and gives the site no new ones until CancelDrain.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDrain(self, request, context):
+        """The site keeps what it still has and takes new shards again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailOver(self, request, context):
+        """Brings the shards of a lost site back from their second copies, on other sites.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rebalance(self, request, context):
+        """Moves shards to where the strategy would have them now, as far as that is worth it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcceptLoss(self, request, context):
+        """Serves a collection again of which something is damaged for good, without what was lost, and says what that is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -317,6 +388,36 @@ def add_ProximaDbServicer_to_server(servicer, server):
                     servicer.ListAssignments,
                     request_deserializer=proximadb_dot_v1_dot_admin__pb2.ListAssignmentsRequest.FromString,
                     response_serializer=proximadb_dot_v1_dot_admin__pb2.ListAssignmentsResponse.SerializeToString,
+            ),
+            'DrainSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainSite,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.DrainSiteRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.Task.SerializeToString,
+            ),
+            'CancelDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDrain,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.CancelDrainRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.CancelDrainResponse.SerializeToString,
+            ),
+            'FailOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailOver,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.FailOverRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.Task.SerializeToString,
+            ),
+            'Rebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rebalance,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.RebalanceRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.Task.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.ListTasksRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'AcceptLoss': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptLoss,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.SerializeToString,
             ),
             'GetServerStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerStatus,
@@ -758,6 +859,168 @@ class ProximaDb(object):
             '/proximadb.v1.ProximaDb/ListAssignments',
             proximadb_dot_v1_dot_admin__pb2.ListAssignmentsRequest.SerializeToString,
             proximadb_dot_v1_dot_admin__pb2.ListAssignmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/DrainSite',
+            proximadb_dot_v1_dot_admin__pb2.DrainSiteRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/CancelDrain',
+            proximadb_dot_v1_dot_admin__pb2.CancelDrainRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.CancelDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/FailOver',
+            proximadb_dot_v1_dot_admin__pb2.FailOverRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/Rebalance',
+            proximadb_dot_v1_dot_admin__pb2.RebalanceRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/ListTasks',
+            proximadb_dot_v1_dot_admin__pb2.ListTasksRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptLoss(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/AcceptLoss',
+            proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.FromString,
             options,
             channel_credentials,
             insecure,
