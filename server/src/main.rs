@@ -23,6 +23,7 @@ use proximadb_ports::{Clock, Database, Entropy};
 use proximadb_rest::RestSettings;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -102,6 +103,8 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     if !database.health().await.ready {
         return Err("no site can be used; see above".into());
     }
+    // From here on somebody may tell it to stop.
+    let mut told = Told::listen()?;
     say(&format!("REST on http://{}, gRPC on {}", rest.local_addr()?, grpc.local_addr()?));
     let (stop, stopping) = watch::channel(false);
     let stopped = |mut stopping: watch::Receiver<bool>| async move {
@@ -121,7 +124,7 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     if with_sample {
         sample::load(&*database, server.rest_listen).await?;
     }
-    until_told().await?;
+    told.to_stop().await;
     say("stopping: requests under way may finish");
     stop.send_replace(true);
     rest.await??;
@@ -149,12 +152,23 @@ async fn report(database: &dyn Database) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn until_told() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        told = tokio::signal::ctrl_c() => told,
+/// The signals that tell the server to stop.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

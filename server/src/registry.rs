@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
-use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
+use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity};
 use proximadb_filesystem::{DeadlineSettings, DirLock, LocalDisk, MirroredFilesystem, create_directory, deadlined};
 use proximadb_model::plan::RoomSettings;
 use proximadb_model::{Invalid, MetricKind, SiteId};
@@ -191,7 +191,7 @@ impl SiteOpener for ConfiguredSite {
         let (filesystem, mirror): (Arc<dyn Filesystem>, Option<Arc<dyn Mirror>>) = match &partner {
             Some(partner) => {
                 let partner = Arc::clone(partner) as Arc<dyn Partner>;
-                let mirrored = MirroredFilesystem::new(own, partner, Arc::clone(&self.around.clock), self.copy_deadline());
+                let mirrored = MirroredFilesystem::new(own, partner, SHARDS, Arc::clone(&self.around.clock), self.copy_deadline());
                 (Arc::clone(&mirrored) as Arc<dyn Filesystem>, Some(mirrored))
             }
             None => (own, None),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
-use proximadb_engine::{BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SiteAccess, SiteOpener, SiteParts, site_identity};
+use proximadb_engine::{
+    BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
+};
 use proximadb_filesystem::{MirroredFilesystem, scoped};
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
@@ -312,7 +314,7 @@ impl SiteOpener for SimOpener {
         let wal = self.wal(Arc::new(self.disk.clone()), partner.clone()).await?;
         let (filesystem, mirror): (Arc<dyn Filesystem>, Option<Arc<dyn Mirror>>) = match partner {
             Some(partner) => {
-                let mirrored = MirroredFilesystem::new(own, partner, Arc::clone(&self.context.clock), COPY_DEADLINE);
+                let mirrored = MirroredFilesystem::new(own, partner, SHARDS, Arc::clone(&self.context.clock), COPY_DEADLINE);
                 (Arc::clone(&mirrored) as Arc<dyn Filesystem>, Some(mirrored))
             }
             None => (own, None),

@@ -141,7 +141,7 @@ fn a_damaged_sidecar_is_rebuilt() {
         let sidecar = filesystem.keys().into_iter().find(|key| key.contains("/index/")).expect("a sidecar");
         assert!(filesystem.flip(&sidecar, 3_000));
         world.cut().await;
-    world.reopen().await;
+        world.reopen().await;
         let problems = world.engine().health().await.problems;
         assert!(problems.len() == 1 && problems[0].contains("rebuilt"), "{problems:?}");
         let scanned = search(&world, 0, false).await.expect("an answer");
@@ -160,7 +160,7 @@ fn a_damaged_segment_takes_its_shard_out_of_service() {
         let segment = filesystem.keys().into_iter().find(|key| key.contains("/segments/")).expect("a segment");
         assert!(filesystem.flip(&segment, 100_000));
         world.cut().await;
-    world.reopen().await;
+        world.reopen().await;
         assert!(world.engine().health().await.problems.iter().any(|problem| problem.contains("checksum")));
         assert_eq!(search(&world, 0, false).await.expect_err("the shard is not served").fault, Fault::Corrupt);
     });

@@ -39,6 +39,7 @@ pub struct MirroredFilesystem {
 struct Shared {
     own: Arc<dyn Filesystem>,
     partner: Arc<dyn Partner>,
+    part: &'static str,
     clock: Arc<dyn Clock>,
     deadline: Duration,
     state: Mutex<State>,
@@ -109,17 +110,27 @@ impl MirroredFilesystem {
     /// The objects of `own`, with second copies on `partner`, which has `deadline` for each operation that somebody waits for, and a
     /// second more for each 16 MiB.
     ///
-    /// It starts behind: nobody has compared the two sites yet.
-    pub fn new(own: Arc<dyn Filesystem>, partner: Arc<dyn Partner>, clock: Arc<dyn Clock>, deadline: Duration) -> Arc<Self> {
+    /// Only what lies below the prefix `part` is kept twice (empty for everything): a site has things of its own, and the second
+    /// copies of others. It starts behind: nobody has compared the two sites yet.
+    pub fn new(
+        own: Arc<dyn Filesystem>,
+        partner: Arc<dyn Partner>,
+        part: &'static str,
+        clock: Arc<dyn Clock>,
+        deadline: Duration,
+    ) -> Arc<Self> {
         let state = State { behind: Some("not yet compared".to_owned()), catching_up: false, spoiled: false };
         let (state, turns) = (Mutex::new(state), Arc::default());
-        let shared = Shared { own, partner, clock, deadline, state, turns, alone: InFlight::new(), asked: InFlight::new() };
+        let shared = Shared { own, partner, part, clock, deadline, state, turns, alone: InFlight::new(), asked: InFlight::new() };
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
     async fn change(&self, key: &str, change: Change) -> Result<()> {
         let op = change.op();
         check_key(op, key)?;
+        if !self.shared.is_kept_twice(key) {
+            return change.apply(&*self.shared.own, key).await;
+        }
         let (shared, owned) = (Arc::clone(&self.shared), key.to_owned());
         joined(op, key, tokio::spawn(async move { shared.change(&owned, change).await })).await
     }
@@ -217,6 +228,10 @@ impl Shared {
         self.change_second(key, change).await
     }
 
+    fn is_kept_twice(&self, key: &str) -> bool {
+        self.part.is_empty() || key.strip_prefix(self.part).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     fn patience(&self) -> Duration {
         self.deadline.saturating_mul(PATIENCE)
     }
@@ -234,10 +249,11 @@ impl Shared {
     /// The keys at which the sites differ, in the order in which to put them right: objects come before the manifests that name
     /// them, and go after them.
     async fn differences(&self) -> Result<Vec<String>> {
-        let second = self.ask(CATCH_UP, "the second copies", self.patience(), |partner| async move { partner.list("").await });
+        let part = self.part;
+        let second = self.ask(CATCH_UP, "the second copies", self.patience(), move |partner| async move { partner.list(part).await });
         let mut second: BTreeMap<String, u64> = second.await?.into_iter().map(|object| (object.key, object.bytes)).collect();
         let mut differing: Vec<(u8, String)> = Vec::new();
-        for object in self.own.list("").await? {
+        for object in self.own.list(part).await? {
             if second.remove(&object.key) != Some(object.bytes) {
                 differing.push((if is_manifest(&object.key) { 1 } else { 0 }, object.key));
             }

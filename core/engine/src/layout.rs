@@ -5,8 +5,8 @@ use proximadb_model::{FileId, ManifestNumber, ShardId, SiteId};
 /// The key of the site's marker.
 pub(crate) const SITE_MARKER: &str = "site";
 
-/// Below this prefix lies one folder a shard.
-pub(crate) const SHARDS: &str = "shards";
+/// Below this prefix lies one folder a shard: everything of a site that is worth a second copy.
+pub const SHARDS: &str = "shards";
 
 /// Below this prefix lies one card for each shard of another site: a copy of its manifest without its segments, from which a start
 /// knows what is missing while that site is.

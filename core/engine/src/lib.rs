@@ -25,6 +25,7 @@ mod snapshot;
 mod writer;
 
 pub use engine::Engine;
+pub use layout::SHARDS;
 pub use parts::{MetricSource, Parts, SiteAccess, SiteOpener, SiteParts};
 pub use placement::BuiltinAssigner;
 pub use settings::EngineSettings;

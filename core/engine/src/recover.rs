@@ -354,19 +354,28 @@ fn run(shop: Workshop, shard: &Arc<Shard>, inbox: Inbox) {
 }
 
 /// Clears away what is left of shards that were dropped. Their last manifest goes only when nothing can bring them back any more:
-/// `last` says that no site is away, and the log must hold nothing of them.
-pub(crate) async fn clear_dropped(env: &Env, found: &FoundShard, last: bool) {
+/// `last` says that no site is away, and the log must hold nothing of them. Gives whether that is done.
+pub(crate) async fn clear_dropped(env: &Env, found: &FoundShard, last: bool) -> bool {
     let shard = found.manifest.shard;
     let result = async {
         let files = found.files();
         files.delete_unnamed(&found.manifest).await?;
         found.access.wal.truncate(shard, Sequence(u64::MAX)).await?;
-        if last && !found.access.wal.shards().await?.iter().any(|(s, _)| *s == shard) {
+        let done = last && !found.access.wal.shards().await?.iter().any(|(s, _)| *s == shard);
+        if done {
             files.delete_manifest(found.manifest.number).await?;
         }
-        Ok::<_, PortError>(())
+        Ok::<_, PortError>(done)
     };
-    if let Err(e) = result.await {
-        env.problem(format!("dropped shard {shard}"), chain(&e));
+    let subject = format!("dropped shard {shard}");
+    match result.await {
+        Ok(done) => {
+            env.clear_problem(&subject);
+            done
+        }
+        Err(e) => {
+            env.problem_once(subject, chain(&e));
+            false
+        }
     }
 }

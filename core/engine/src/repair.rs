@@ -42,7 +42,7 @@ pub(crate) async fn is_whole(objects: &dyn Filesystem, key: &str, bytes: u64, ch
     let (mut at, mut crc) = (0, 0);
     while at < bytes {
         let end = bytes.min(at + CHUNK_BYTES);
-        let parts = match objects.get_ranges(key, &[at..end]).await {
+        let parts = match objects.get_ranges(key, std::slice::from_ref(&(at..end))).await {
             Ok(parts) => parts,
             Err(e) if matches!(e.fault, Fault::NotFound | Fault::Invalid) => return Ok(false),
             Err(e) => return Err(e),

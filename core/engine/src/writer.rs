@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::background::{Event, Workshop};
 use crate::resolve::{self, Resolved};
-use crate::shard::{HandedOver, Order, Shard, ShardOutcome, ShardWrite};
+use crate::shard::{Order, Shard, ShardOutcome, ShardWrite};
 use crate::shard_files::Put;
 use crate::site::chain;
 use crate::snapshot::Snapshot;
@@ -21,8 +21,8 @@ use crate::snapshot::Snapshot;
 mod commit;
 mod hand_over;
 
-use hand_over::Move;
 pub(crate) use hand_over::bytes_of;
+use hand_over::{Left, Move};
 
 /// Bytes of the operations of one write.
 const WRITE_BYTES_MAX: usize = 48 << 20;
@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     quiet_from: Duration,
     stopping: Option<oneshot::Sender<()>>,
     moving: Option<Move>,
-    handed_over: Option<(oneshot::Sender<Result<HandedOver>>, Snapshot, Workshop, mpsc::UnboundedReceiver<FileId>)>,
+    handed_over: Option<Left>,
 }
 
 /// The channels between a writer and the rest.

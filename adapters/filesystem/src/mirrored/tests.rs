@@ -42,7 +42,7 @@ impl Pair {
     fn new(sites: [Site; 2]) -> Self {
         let other = Other::with(sites[1].open());
         let partner = Arc::clone(&other) as Arc<dyn Partner>;
-        let mirrored = MirroredFilesystem::new(sites[0].open(), partner, Arc::new(SimClock::of_tokio()), DEADLINE);
+        let mirrored = MirroredFilesystem::new(sites[0].open(), partner, "", Arc::new(SimClock::of_tokio()), DEADLINE);
         Self { sites, other, mirrored }
     }
 
@@ -289,7 +289,7 @@ async fn a_put_that_began_with_one_copy_is_waited_for() {
     let second = SimFilesystem::new(2);
     let (site, partner) = (Arc::clone(&own) as Arc<dyn Filesystem>, Other::with(Arc::new(second.clone())));
     let clock = Arc::new(SimClock::of_tokio());
-    let mirrored = MirroredFilesystem::new(site, partner, Arc::clone(&clock) as Arc<dyn Clock>, DEADLINE);
+    let mirrored = MirroredFilesystem::new(site, partner, "", Arc::clone(&clock) as Arc<dyn Clock>, DEADLINE);
     own.set(Mood::SilentAboutPuts);
     let mut put = mirrored.put("a/segment/1", body(), PutMode::CreateOnly);
     let mut catch_up = Box::pin(mirrored.catch_up());

@@ -101,20 +101,37 @@ impl Engine {
             self.write_card(&mut known, &shard).await;
         }
         self.write_peers(&mut known).await;
-        let all_here = self.sites.iter().all(|site| site.access().is_ok());
-        let tombs = std::mem::take(&mut known.tombs);
-        for tomb in &tombs {
-            let cards_gone = !known.cards.keys().any(|(_, shard)| shard.collection == tomb.manifest.shard.collection);
-            let in_step = tomb.access.mirror.as_ref().is_none_or(|mirror| mirror.behind().is_none());
-            recover::clear_dropped(&self.env, tomb, all_here && cards_gone && in_step).await;
-        }
-        if !all_here {
-            known.tombs = tombs;
-        }
+        self.bury(&mut known).await;
+        drop(known);
         for site in self.sites.iter().filter(|site| site.id().is_some_and(|id| arrived.contains(&id))) {
             site.set_taken_in();
         }
         self.report_gaps();
+    }
+
+    /// Clears away what is left of dropped collections, where nothing can bring them back any more.
+    async fn bury(&self, known: &mut Known) {
+        let all_here = self.sites.iter().all(|site| site.access().is_ok());
+        for tomb in std::mem::take(&mut known.tombs) {
+            let collection = tomb.manifest.shard.collection;
+            let cards_gone = !known.cards.keys().any(|(_, shard)| shard.collection == collection);
+            let in_step = tomb.access.mirror.as_ref().is_none_or(|mirror| mirror.behind().is_none());
+            if !recover::clear_dropped(&self.env, &tomb, all_here && cards_gone && in_step).await {
+                known.tombs.push(tomb);
+            }
+        }
+    }
+
+    /// Tries again to clear away what could not be.
+    pub(super) async fn bury_again(&self) {
+        let mut known = self.known.lock().await;
+        if !known.tombs.is_empty() {
+            // A site that was away may still have cards.
+            for collection in known.dropped.clone() {
+                self.remove_known_cards(&mut known, collection).await;
+            }
+            self.bury(&mut known).await;
+        }
     }
 
     /// Brings shards back from the second copies of a site that should have them, as cards say, and has nothing of them.
@@ -274,7 +291,8 @@ impl Engine {
         }
     }
 
-    /// A log that holds operations of a shard without any manifest has outlived something; that must not go unseen.
+    /// A log that holds operations of a shard without any manifest has outlived something; that must not go unseen. What it has of
+    /// a shard that was moved away was written elsewhere before that.
     pub(super) async fn report_unknown_logs(&self) {
         for (site, access) in self.open_sites() {
             let names = async {
@@ -282,11 +300,23 @@ impl Engine {
                 Ok::<_, PortError>((shards, access.filesystem.list_prefixes(crate::layout::SHARDS).await?))
             };
             let Ok((shards, prefixes)) = names.await else { continue };
-            let known: BTreeSet<_> = prefixes.iter().filter_map(|p| p.parse::<ShardId>().ok()).collect();
-            for (shard, last) in shards {
-                if !known.contains(&shard) {
-                    let what = format!("the log of {} holds operations up to {last} of it, but no manifest is there", site.location);
-                    self.env.problem(format!("shard {shard}"), what);
+            let here: BTreeSet<_> = prefixes.iter().filter_map(|p| p.parse::<ShardId>().ok()).collect();
+            for (shard, last) in shards.into_iter().filter(|(shard, _)| !here.contains(shard)) {
+                let home = self.catalog.get(shard.collection).and_then(|c| c.shard(shard.index).ok());
+                let known =
+                    self.known.lock().await.cards.iter().any(|((at, of), home)| *of == shard && *at == access.id && *home != access.id);
+                let subject = format!("shard {shard}");
+                match home {
+                    Some(home) if home.home.id != access.id => {
+                        if let Err(e) = access.wal.truncate(shard, proximadb_model::Sequence(u64::MAX)).await {
+                            tracing::warn!(%shard, error = chain(&e), "what the log has of a shard that was moved away stays");
+                        }
+                    }
+                    None if known => {}
+                    _ => {
+                        let what = format!("the log of {} holds operations up to {last} of it, but no manifest is there", site.location);
+                        self.env.problem(subject, what);
+                    }
                 }
             }
         }

@@ -42,5 +42,6 @@ pub(super) async fn keep_logs_short(engine: Weak<Engine>, mut stopped: watch::Re
         }
         let Some(held) = engine.upgrade() else { return };
         held.shorten_logs().await;
+        held.bury_again().await;
     }
 }

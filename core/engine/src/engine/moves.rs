@@ -53,7 +53,8 @@ impl Task {
             state: p.state,
             shards_total: p.shards_total,
             shards_done: p.shards_done,
-            bytes_total: p.bytes_total,
+            // What is written while a shard is moved is copied too.
+            bytes_total: p.bytes_total.max(self.copied.load(Ordering::Relaxed)),
             bytes_done: self.copied.load(Ordering::Relaxed),
             problem: p.problem.clone(),
             started: self.started,
@@ -72,7 +73,11 @@ impl Task {
         self.progress(|p| p.shards_done += 1);
     }
 
+    /// Notes a failure. A shard that was dropped meanwhile needs no moving.
     fn failed(&self, error: &PortError) {
+        if error.fault == Fault::NotFound {
+            return;
+        }
         self.progress(|p| p.problem = Some(chain(error)));
     }
 

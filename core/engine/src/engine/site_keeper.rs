@@ -122,6 +122,7 @@ impl Engine {
         if !scanned.is_empty() {
             tracing::info!(site = site.location, "is there");
             self.take_in(scanned).await;
+            self.report_unknown_logs().await;
         }
     }
 

@@ -26,6 +26,14 @@ pub(super) struct Move {
     step: Step,
 }
 
+/// A move that is done, to be told to whoever asked for it.
+pub(super) struct Left {
+    reply: tokio::sync::oneshot::Sender<Result<HandedOver>>,
+    snapshot: Snapshot,
+    shop: Workshop,
+    trash: mpsc::UnboundedReceiver<proximadb_model::FileId>,
+}
+
 enum Step {
     /// Waits until nothing else changes the segments.
     Wanted,
@@ -76,7 +84,7 @@ impl Writer {
             Some(going) if matches!(going.step, Step::Copied(_)) && !flushing => {
                 let Some(Move { order, shop, trash, step: Step::Copied(copied) }) = self.moving.take() else { return };
                 match self.hand_over(&order, &shop, copied).await {
-                    Ok(snapshot) => self.handed_over = Some((order.reply, snapshot, shop, trash)),
+                    Ok(snapshot) => self.handed_over = Some(Left { reply: order.reply, snapshot, shop, trash }),
                     Err(e) => {
                         Self::clear_target(&shop).await;
                         let _ = order.reply.send(Err(e));
@@ -174,7 +182,7 @@ impl Writer {
 
     /// Ends a writer whose shard lives elsewhere now.
     pub(super) fn leave(self) {
-        let Some((reply, snapshot, shop, trash)) = self.handed_over else { return };
+        let Some(Left { reply, snapshot, shop, trash }) = self.handed_over else { return };
         let inbox = Inbox { writes: self.writes, orders: self.orders, trash };
         // When nobody waits for it any more the process is ending, and the next start finds the shard on its new site.
         let _ = reply.send(Ok(HandedOver { snapshot, shop, inbox, old_readers: self.trash }));
