@@ -21,12 +21,16 @@ fn a_few_simulated_crashes_lose_duplicate_and_revive_nothing() {
 
 #[test]
 fn a_seed_says_everything() {
-    for seed in [3, 11, 42] {
-        let trace = |row: proximadb_tests::torture::Row| row.notes.join(" ");
-        let (first, second) = (trace(replay_seed(seed, false)), trace(replay_seed(seed, false)));
-        assert_eq!(first, second, "seed {seed}");
-        assert_ne!(first, trace(replay_seed(seed + 1, false)), "seed {seed}");
+    let trace = |seed| replay_seed(seed, false).notes.join(" ");
+    let mut traces = std::collections::BTreeSet::new();
+    for seed in 1..12 {
+        let first = trace(seed);
+        if first.ends_with("one shard") {
+            assert_eq!(first, trace(seed), "seed {seed}");
+            assert!(traces.insert(first), "seed {seed} goes the way of another");
+        }
     }
+    assert!(traces.len() > 2, "{traces:?}");
     assert!(kept_seeds_file().is_file());
 }
 

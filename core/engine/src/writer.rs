@@ -39,6 +39,8 @@ pub(crate) struct Writer {
     log: Option<Box<dyn WalWriter>>,
     epoch: Epoch,
     next: Sequence,
+    /// The last sequence that a failed group may have left in the log, to be found there by the next start.
+    doubtful: Sequence,
     /// Manifests whose put ended in an error and may be there all the same.
     uncertain: Vec<Uid>,
     flush_failure: Option<PortError>,
@@ -77,6 +79,7 @@ impl Writer {
             log: None,
             epoch: snapshot.manifest.epoch,
             next: last.plus(1),
+            doubtful: Sequence::default(),
             uncertain: Vec::new(),
             flush_failure: None,
             flush_waiters: Vec::new(),
@@ -393,6 +396,7 @@ impl Writer {
                 // The log may hold these batches or not; nobody is told that it does. Answered asynchronous ones are taken back,
                 // as a crash would: otherwise a deletion vector could outlive the write that caused it.
                 self.publish(Snapshot::clone(&before));
+                self.doubtful = self.next;
                 self.log = None;
                 self.shard.set_trouble(Some(chain(&e)));
                 self.shard.site.suspected.notify_one();
@@ -412,7 +416,9 @@ impl Writer {
             return self.repeat(known, tag.fingerprint, changes).map_err(Staging::Refused);
         }
         let now = self.shop.env.clock.now();
-        let resolved = resolve::resolve(&changes.changes, working, now, changes.encoded.is_some()).await.map_err(Staging::Refused)?;
+        // What a failed group put may come back with the next start, so a delete of it counts though it is not there now.
+        let verbatim = changes.encoded.is_some() || self.doubtful > working.manifest.flushed_through;
+        let resolved = resolve::resolve(&changes.changes, working, now, verbatim).await.map_err(Staging::Refused)?;
         let Resolved { operations, mut outcome, more } = resolved;
         outcome.durable = true;
         if operations.is_empty() {
