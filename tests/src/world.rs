@@ -37,9 +37,18 @@ pub struct SimSite {
     pub log_store: SimFilesystem,
     /// Second copies of the log of the site before.
     pub copies: SimDisk,
+    /// Whether it is gone for good.
+    pub gone: bool,
 }
 
 impl SimSite {
+    /// Takes the disk away, with everything on it.
+    pub fn destroy(&mut self) {
+        self.disk.wipe();
+        self.copies.wipe();
+        self.gone = true;
+    }
+
     /// Bytes of the log's files.
     pub fn disk_bytes(&self) -> u64 {
         self.disk.used_bytes()
@@ -114,6 +123,7 @@ impl World {
             disk: SimDisk::new(seed.wrapping_add(i)),
             log_store: SimFilesystem::new(seed.wrapping_add(i) ^ 0x6c6f_6700),
             copies: SimDisk::new(seed.wrapping_add(i) ^ 0x0063_6f70),
+            gone: false,
         };
         let sites: Vec<_> = (0..plan.sites).map(site).collect();
         let executor = Arc::new(SimExecutor::current());
@@ -191,6 +201,11 @@ impl World {
         open(&self.sites, seed, self.plan.clone(), Arc::clone(executor))
     }
 
+    /// Whether each site keeps second copies on the next one.
+    pub fn is_mirrored(&self) -> bool {
+        self.plan.mirrored
+    }
+
     /// Bytes of everything on all sites.
     pub fn stored_bytes(&self) -> u64 {
         self.sites.iter().map(|s| s.disk.used_bytes() + s.copies.used_bytes() + s.filesystem.used_bytes() + s.log_store.used_bytes()).sum()
@@ -223,7 +238,9 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimEx
             filesystem: site.filesystem.clone(),
             disk: site.disk.clone(),
             log_store: site.log_store.clone(),
-            partner: partner.map(|partner| (partner.filesystem.clone(), partner.copies.clone())),
+            partner: partner.filter(|partner| !partner.gone).map(|partner| (partner.filesystem.clone(), partner.copies.clone())),
+            expects_partner: partner.is_some(),
+            gone: site.gone,
             log,
             codec: Arc::clone(&codec),
             compression,
@@ -262,33 +279,38 @@ struct SimOpener {
     log_store: SimFilesystem,
     /// Where its second copies lie.
     partner: Option<(SimFilesystem, SimDisk)>,
+    expects_partner: bool,
+    gone: bool,
     log: Log,
     codec: Arc<dyn WalCodec>,
     compression: Compression,
     context: WalContext,
 }
 
-/// The place of second copies on another simulated site.
-struct SimPartner {
-    filesystem: Arc<dyn Filesystem>,
-    disk: SimDisk,
+/// The place of second copies on another simulated site; nothing where that is gone.
+struct SimPartner(Option<(Arc<dyn Filesystem>, SimDisk)>);
+
+impl SimPartner {
+    fn there(&self) -> Result<&(Arc<dyn Filesystem>, SimDisk)> {
+        self.0.as_ref().ok_or_else(|| PortError::new(Fault::Unavailable, "site.partner", "the partner", "is gone"))
+    }
 }
 
 impl Partner for SimPartner {
     fn disk(&self) -> Result<Arc<dyn Disk>> {
-        Ok(Arc::new(self.disk.clone()))
+        Ok(Arc::new(self.there()?.1.clone()))
     }
 
     fn filesystem(&self) -> Result<Arc<dyn Filesystem>> {
-        Ok(Arc::clone(&self.filesystem))
+        Ok(Arc::clone(&self.there()?.0))
     }
 }
 
 impl SimOpener {
     fn partner(&self, id: SiteId) -> Option<Arc<dyn Partner>> {
-        let (filesystem, disk) = self.partner.as_ref()?;
-        let filesystem = scoped(Arc::new(filesystem.clone()), &format!("mirrors/{id}"));
-        Some(Arc::new(SimPartner { filesystem, disk: disk.clone() }))
+        let place =
+            |(filesystem, disk): &(SimFilesystem, SimDisk)| (scoped(Arc::new(filesystem.clone()), &format!("mirrors/{id}")), disk.clone());
+        self.expects_partner.then(|| Arc::new(SimPartner(self.partner.as_ref().map(place))) as Arc<dyn Partner>)
     }
 
     fn segments(&self, filesystem: &Arc<dyn Filesystem>) -> Arc<ViperStore> {
@@ -308,6 +330,9 @@ impl SimOpener {
 #[async_trait]
 impl SiteOpener for SimOpener {
     async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
+        if self.gone {
+            return Err(PortError::new(Fault::Unavailable, "site.open", "the disk", "is gone"));
+        }
         let own: Arc<dyn Filesystem> = Arc::new(self.filesystem.clone());
         let id = site_identity(&*own, new).await?;
         let partner = self.partner(id);

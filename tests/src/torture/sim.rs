@@ -15,6 +15,7 @@ use super::table::Row;
 mod check;
 mod client;
 mod history;
+mod loss;
 mod rot;
 mod takeover;
 
@@ -157,6 +158,9 @@ struct Counts {
     damages: u64,
     refused: u64,
     takeovers: u64,
+    disks_lost: u64,
+    moves: u64,
+    repairs: u64,
     twice: u64,
 }
 
@@ -168,14 +172,27 @@ impl Counts {
         self.damages += tale.damages;
         self.refused += tale.damages_refused;
         self.takeovers += tale.takeovers;
+        self.disks_lost += tale.disks_lost;
+        self.moves += tale.moves;
+        self.repairs += tale.repairs;
         self.twice += u64::from(twice);
     }
 
     fn text(&self, rate: f64) -> String {
         format!(
             "{rate:.0} crashes a second; {} while opening, {} with writes under way; {} faults injected; {} damages, of which {} were \
-             refused with a typed error and the others read right; {} takeovers; {} histories played twice",
-            self.while_opening, self.under_writes, self.faults, self.damages, self.refused, self.takeovers, self.twice
+             refused with a typed error and the others read right, all {} that had a second copy among them; {} disks lost; {} moves; \
+             {} takeovers; {} histories played twice",
+            self.while_opening,
+            self.under_writes,
+            self.faults,
+            self.damages,
+            self.refused,
+            self.repairs,
+            self.disks_lost,
+            self.moves,
+            self.takeovers,
+            self.twice
         )
     }
 }

@@ -390,7 +390,13 @@ impl Engine {
             map.sites.retain(|s| s.id != shard.home.id);
             let target = match self.assigner.assign(std::slice::from_ref(&subject), &map) {
                 Ok(sites) if !sites.is_empty() => sites[0],
-                _ => first_choice(&subject, &map)?,
+                _ => {
+                    // A site that is being drained is better than none.
+                    for view in &mut map.sites {
+                        view.healthy = self.site(view.id).is_some_and(|site| site.admit(true).is_ok());
+                    }
+                    first_choice(&subject, &map)?
+                }
             };
             self.move_shard(collection, &shard, target, task).await
         };

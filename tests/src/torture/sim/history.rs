@@ -11,7 +11,7 @@ use proximadb_wal::{AvroCodec, BincodeCodec};
 
 use super::check::{Finding, cross_check, judge, read_all, repeat_keyed};
 use super::client::{Book, Client, DIMENSION};
-use super::{rot, takeover};
+use super::{loss, rot, takeover};
 use crate::torture::ledger::{Violation, Wrong};
 use crate::torture::random::Random;
 use crate::world::{Log, World, WorldPlan, give_way, small_settings};
@@ -32,6 +32,9 @@ pub(super) struct Tale {
     pub(super) damages: u64,
     pub(super) damages_refused: u64,
     pub(super) takeovers: u64,
+    pub(super) disks_lost: u64,
+    pub(super) moves: u64,
+    pub(super) repairs: u64,
     pub(super) acknowledged: u64,
     pub(super) violations: Vec<Violation>,
     pub(super) digest: u64,
@@ -66,7 +69,7 @@ impl Stage {
     async fn new(seed: u64, log: Log, fencing: bool) -> Result<Self, Finding> {
         let mut random = Random::new(seed);
         // With one shard, whoever writes first has everything.
-        let (sites, shards) = if fencing { (1, 1) } else { (1 + random.below(2), 1 + random.below(3) as u32) };
+        let (sites, shards) = if fencing { (1, 1) } else { (1 + random.below(3), 1 + random.below(4) as u32) };
         let codec: Arc<dyn WalCodec> = if random.one_in(2) { Arc::new(BincodeCodec) } else { Arc::new(AvroCodec) };
         let mut settings = small_settings();
         settings.flush.memtable_bytes_max = 600 + random.below(3_000) as usize;
@@ -195,6 +198,11 @@ impl Stage {
     pub(super) async fn check(&mut self, place: &str, tale: &mut Tale) {
         let problems = self.world.engine().health().await.problems;
         tale.found(problems.into_iter().map(|p| Violation::new(Wrong::Other, format!("{place}: a problem: {p}"))));
+        self.judge_all(place, tale).await;
+    }
+
+    /// Reads and judges every record, whatever the health says.
+    pub(super) async fn judge_all(&mut self, place: &str, tale: &mut Tale) {
         let engine = self.world.engine();
         let mut visible = match read_all(&*engine, &self.collection).await {
             Ok(visible) => visible,
@@ -263,6 +271,12 @@ pub(super) async fn play(seed: u64, racing: bool) -> Tale {
         }
         if tale.violations.is_empty() {
             rot::play(&mut stage, &mut tale).await;
+        }
+        if tale.violations.is_empty() && stage.world.sites.len() > 1 && kind < 8 {
+            loss::play_moves(&mut stage, &mut tale).await;
+        }
+        if tale.violations.is_empty() && stage.world.is_mirrored() {
+            loss::play(&mut stage, &mut tale).await;
         }
     }
     stage.world.process.executor.shutdown().await;

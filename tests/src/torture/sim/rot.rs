@@ -22,6 +22,10 @@ pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
     let clock = SimClock::of_tokio();
     let rounds = 1 + stage.random.below(3);
     for _ in 0..rounds {
+        if stage.world.is_mirrored() {
+            // Damage in one copy can be healed once there are two.
+            clock.sleep(Duration::from_secs(15)).await;
+        }
         // The log must be quiet and say how far it is durable: without that word nobody can tell damage from a torn tail. A start
         // says it where a cut took the word away.
         clock.sleep(Duration::from_secs(1)).await;
@@ -36,6 +40,12 @@ pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
         stage.world.reopen().await;
         let refused = judge_damaged(stage, &place, tale).await;
         tale.damages_refused += u64::from(refused);
+        if stage.world.is_mirrored() && target.has_second_copy() {
+            tale.repairs += 1;
+            if refused {
+                tale.found([Violation::new(Wrong::Other, format!("{place} was refused although there is a second copy"))]);
+            }
+        }
         stage.world.cut().await;
         tale.crashes += 1;
         restore(stage, site, &target, saved);
@@ -49,6 +59,14 @@ pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
 }
 
 impl Target {
+    /// Whether a site keeps a second copy of this elsewhere.
+    fn has_second_copy(&self) -> bool {
+        match self {
+            Self::Log(_) => true,
+            Self::Object(key) => key.starts_with("shards/"),
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Self::Log(name) => format!("log file {name}"),
