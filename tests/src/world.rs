@@ -1,6 +1,7 @@
 //! The whole engine on simulated disks: real log, real segments, real indexes, one thread, virtual time, a seed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,8 +38,8 @@ pub struct SimSite {
     pub log_store: SimFilesystem,
     /// Second copies of the log of the site before.
     pub copies: SimDisk,
-    /// Whether it is gone for good.
-    pub gone: bool,
+    /// Whether it is away, for good or not; the process that runs sees that too.
+    pub gone: Arc<AtomicBool>,
 }
 
 impl SimSite {
@@ -46,7 +47,7 @@ impl SimSite {
     pub fn destroy(&mut self) {
         self.disk.wipe();
         self.copies.wipe();
-        self.gone = true;
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of the log's files.
@@ -123,7 +124,7 @@ impl World {
             disk: SimDisk::new(seed.wrapping_add(i)),
             log_store: SimFilesystem::new(seed.wrapping_add(i) ^ 0x6c6f_6700),
             copies: SimDisk::new(seed.wrapping_add(i) ^ 0x0063_6f70),
-            gone: false,
+            gone: Arc::default(),
         };
         let sites: Vec<_> = (0..plan.sites).map(site).collect();
         let executor = Arc::new(SimExecutor::current());
@@ -238,9 +239,8 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimEx
             filesystem: site.filesystem.clone(),
             disk: site.disk.clone(),
             log_store: site.log_store.clone(),
-            partner: partner.filter(|partner| !partner.gone).map(|partner| (partner.filesystem.clone(), partner.copies.clone())),
-            expects_partner: partner.is_some(),
-            gone: site.gone,
+            partner: partner.map(|partner| (partner.filesystem.clone(), partner.copies.clone(), Arc::clone(&partner.gone))),
+            gone: Arc::clone(&site.gone),
             log,
             codec: Arc::clone(&codec),
             compression,
@@ -278,39 +278,45 @@ struct SimOpener {
     disk: SimDisk,
     log_store: SimFilesystem,
     /// Where its second copies lie.
-    partner: Option<(SimFilesystem, SimDisk)>,
-    expects_partner: bool,
-    gone: bool,
+    partner: Option<(SimFilesystem, SimDisk, Arc<AtomicBool>)>,
+    gone: Arc<AtomicBool>,
     log: Log,
     codec: Arc<dyn WalCodec>,
     compression: Compression,
     context: WalContext,
 }
 
-/// The place of second copies on another simulated site; nothing where that is gone.
-struct SimPartner(Option<(Arc<dyn Filesystem>, SimDisk)>);
+/// The place of second copies on another simulated site, which may be away.
+struct SimPartner {
+    filesystem: Arc<dyn Filesystem>,
+    disk: SimDisk,
+    gone: Arc<AtomicBool>,
+}
 
 impl SimPartner {
-    fn there(&self) -> Result<&(Arc<dyn Filesystem>, SimDisk)> {
-        self.0.as_ref().ok_or_else(|| PortError::new(Fault::Unavailable, "site.partner", "the partner", "is gone"))
+    fn there(&self) -> Result<&Self> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(PortError::new(Fault::Unavailable, "site.partner", "the partner", "is gone"));
+        }
+        Ok(self)
     }
 }
 
 impl Partner for SimPartner {
     fn disk(&self) -> Result<Arc<dyn Disk>> {
-        Ok(Arc::new(self.there()?.1.clone()))
+        Ok(Arc::new(self.there()?.disk.clone()))
     }
 
     fn filesystem(&self) -> Result<Arc<dyn Filesystem>> {
-        Ok(Arc::clone(&self.there()?.0))
+        Ok(Arc::clone(&self.there()?.filesystem))
     }
 }
 
 impl SimOpener {
     fn partner(&self, id: SiteId) -> Option<Arc<dyn Partner>> {
-        let place =
-            |(filesystem, disk): &(SimFilesystem, SimDisk)| (scoped(Arc::new(filesystem.clone()), &format!("mirrors/{id}")), disk.clone());
-        self.expects_partner.then(|| Arc::new(SimPartner(self.partner.as_ref().map(place))) as Arc<dyn Partner>)
+        let (filesystem, disk, gone) = self.partner.clone()?;
+        let filesystem = scoped(Arc::new(filesystem), &format!("mirrors/{id}"));
+        Some(Arc::new(SimPartner { filesystem, disk, gone }))
     }
 
     fn segments(&self, filesystem: &Arc<dyn Filesystem>) -> Arc<ViperStore> {
@@ -330,7 +336,7 @@ impl SimOpener {
 #[async_trait]
 impl SiteOpener for SimOpener {
     async fn open(&self, new: Option<SiteId>) -> Result<SiteAccess> {
-        if self.gone {
+        if self.gone.load(Ordering::Relaxed) {
             return Err(PortError::new(Fault::Unavailable, "site.open", "the disk", "is gone"));
         }
         let own: Arc<dyn Filesystem> = Arc::new(self.filesystem.clone());

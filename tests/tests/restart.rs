@@ -149,6 +149,7 @@ fn a_damaged_sidecar_is_rebuilt() {
         world.settle().await;
         assert_eq!(status(&world).await, "ready");
         assert_eq!(search(&world, 0, false).await.expect("an answer").stats.counters.graph_walks, 1);
+        assert_eq!(world.engine().health().await.problems, Vec::<String>::new(), "it has been rebuilt");
     });
 }
 

@@ -100,9 +100,13 @@ impl ShardFiles {
             self.delete_dead(meta.id).await?;
         }
         if let Some((meta, _)) = &entry.index {
-            self.filesystem.delete(&layout::index(self.shard, meta.id)).await?;
+            self.delete_index(meta.id).await?;
         }
         Ok(())
+    }
+
+    pub(crate) async fn delete_index(&self, id: FileId) -> Result<()> {
+        self.filesystem.delete(&layout::index(self.shard, id)).await
     }
 
     pub(crate) async fn delete_dead(&self, id: FileId) -> Result<()> {

@@ -204,6 +204,9 @@ impl Writer {
         snapshot.segments.extend(view);
         self.publish(snapshot);
         for entry in before.manifest.segments.iter().filter(|s| is_source(s.meta.id)) {
+            if let Some((old, _)) = &entry.index {
+                self.shop.env.clear_problem(&format!("index {}", old.id));
+            }
             self.shop.files.delete_sidecars(entry).await?;
         }
         Ok(())
@@ -214,13 +217,18 @@ impl Writer {
         self.open_log().await?;
         let kind = graph.index.kind().to_owned();
         let sidecar = graph.sidecar;
+        let mut replaced = None;
         let manifest = self
             .commit(|manifest| {
                 if let Some(entry) = manifest.segments.iter_mut().find(|s| s.meta.id == segment) {
-                    entry.index = Some((sidecar, kind));
+                    replaced = entry.index.replace((sidecar, kind));
                 }
             })
             .await?;
+        if let Some((old, _)) = replaced {
+            self.shop.files.delete_index(old.id).await?;
+            self.shop.env.clear_problem(&format!("index {}", old.id));
+        }
         let mut snapshot = Snapshot::clone(&self.snapshot());
         snapshot.manifest = manifest;
         if let Some(view) = snapshot.segments.iter_mut().find(|v| v.segment.meta.id == segment) {
