@@ -3,6 +3,7 @@
 mod arguments;
 mod clock;
 mod executor;
+mod log_mark;
 mod places;
 mod registry;
 mod sample;

@@ -19,6 +19,7 @@ use proximadb_viper::{Compression, ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
 use url::Url;
 
+use crate::log_mark;
 use crate::places::{Entry, FolderReserve, Place, Places, SecondPlace};
 
 /// What the surroundings play.
@@ -205,6 +206,12 @@ impl SiteOpener for ConfiguredSite {
         }
         let wal: Arc<dyn Wal> = match folder {
             Some(folder) => {
+                let second = partner.as_ref().is_some_and(|partner| partner.disk().is_ok());
+                let shards = !filesystem.list_prefixes(SHARDS).await?.is_empty();
+                let mark = folder.clone();
+                // The log of a site that has shards is no new folder, unless the second copy tells what was in it.
+                let marked = tokio::task::spawn_blocking(move || log_mark::check(&mark, id, second || !shards)).await;
+                marked.map_err(|e| PortError::new(Fault::Unavailable, "site.open", id, "the runtime is ending").with_source(e))??;
                 let disk = Arc::new(LocalDisk::open(&folder)?);
                 let partner = partner.map(|partner| partner as Arc<dyn Partner>);
                 Arc::new(FileWal::open(disk, partner, self.codec(), self.wal_settings(), self.wal_context()).await?)
