@@ -2,6 +2,8 @@
 //! before, the health names the disk, and after the repair everything is served again without a restart.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -97,6 +99,7 @@ struct Case {
     stand: Stand,
     mounts: Vec<Mount>,
     filling: Option<PathBuf>,
+    stand_doubts: Vec<Arc<AtomicBool>>,
 }
 
 impl Case {
@@ -106,7 +109,8 @@ impl Case {
         let desks = vec![(Desk::new("hurt", 1, 1), 1), (Desk::new("second", 1, 1), 2), (Desk::new("third", 1, 1), 3)];
         let mut stand = Stand::new(base, disks, desks, seed)?;
         stand.timeout = ANSWER_MAX;
-        Ok(Self { bad, phase, server: None, stand, mounts, filling: None })
+        let stand_doubts = stand.doubts(0);
+        Ok(Self { bad, phase, server: None, stand, mounts, filling: None, stand_doubts })
     }
 
     fn place(&self) -> String {
@@ -120,7 +124,14 @@ impl Case {
     fn hurt(&mut self) -> Result<(), String> {
         let mount = &self.mounts[0];
         match self.bad {
-            Bad::Dead => mount.cut(),
+            Bad::Dead => {
+                self.stand_doubts.iter().for_each(|doubt| doubt.store(true, Ordering::SeqCst));
+                let cut = mount.cut();
+                // Longer than any sync that was under way.
+                pause(Duration::from_millis(100));
+                self.stand_doubts.iter().for_each(|doubt| doubt.store(false, Ordering::SeqCst));
+                cut
+            }
             Bad::Full => mount.fill().map(|file| self.filling = Some(file)),
             Bad::ReadOnly => mount.read_only(),
             Bad::Hung => mount.freeze(true),
@@ -204,7 +215,10 @@ impl Case {
         let mounts = &self.mounts;
         let hung = self.bad == Bad::Hung;
         thread::scope(|scope| {
-            scope.spawn(move || sender.send(stand.start()));
+            scope.spawn(move || {
+                // Nobody waits any more when it took too long; the server is then killed as it is dropped.
+                let _ = sender.send(stand.start());
+            });
             match receiver.recv_timeout(START_MAX) {
                 Ok(started) => started.ok(),
                 Err(_) => {

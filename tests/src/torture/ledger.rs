@@ -177,6 +177,10 @@ impl Ledger {
             }
             for (shard, (there, missing)) in signs {
                 if !there.is_empty() && !missing.is_empty() {
+                    let told = |ids: &[u64]| -> Vec<String> {
+                        ids.iter().map(|id| format!("{id} (now {:?}, {:?})", visible.get(id), self.known.get(id))).collect()
+                    };
+                    let (there, missing) = (told(&there), told(&missing));
                     let what = format!("batch {batch} took effect on {there:?} and not on {missing:?} of shard {shard}");
                     found.push(Violation::new(Wrong::Other, what));
                 }

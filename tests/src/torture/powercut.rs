@@ -1,6 +1,7 @@
 //! Power cuts over the real server on loop-mounted ext4: one disk or all of them stop taking anything in the middle of the load,
 //! then the server is killed and everything is mounted again.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::clock::{Stopwatch, pause};
@@ -70,15 +71,18 @@ fn cut(plan: CutPlan, base: &std::path::Path, watch: &Stopwatch, row: &mut Row) 
         let one = stand.random.below(DISKS as u64) as usize;
         // Those who write to a disk that is gone are refused; that is not a violation.
         let pace = Pace { ends_with_server: true, must_succeed: false, rest: Duration::ZERO, operations: u64::MAX };
+        let hit: Vec<usize> = if all { (0..DISKS).collect() } else { vec![one] };
+        let doubts: Vec<_> = hit.iter().flat_map(|disk| stand.doubts(*disk)).collect();
         let (cut, worked) = stand.under_load(&rest, pace, || {
             pause(Duration::from_millis(before));
-            let chosen: Vec<&Mount> = if all { mounts.iter().collect() } else { vec![&mounts[one]] };
-            let cut = chosen.iter().try_for_each(|mount| mount.cut());
+            doubts.iter().for_each(|doubt| doubt.store(true, Ordering::SeqCst));
+            let cut = hit.iter().try_for_each(|disk| mounts[*disk].cut());
             pause(Duration::from_millis(after));
             server.kill();
             cut
         });
         cut?;
+        doubts.iter().for_each(|doubt| doubt.store(false, Ordering::SeqCst));
         row.faults += 1;
         of_all += u64::from(all);
         for (_, worked) in worked {

@@ -2,6 +2,7 @@
 //! the check of everything that a restarted server shows. Knows nothing of how the server was hurt.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -48,11 +49,19 @@ pub(crate) struct Desk {
     pub(crate) collection: String,
     pub(crate) shards: u32,
     pub(crate) ledgers: Vec<Ledger>,
+    /// Set while the disk is being cut off. A sync that is under way then may be told that it succeeded, though its journal is
+    /// gone: the kernel checks at its beginning. No answer leaves a machine without power, so such an answer proves nothing.
+    pub(crate) doubt: Arc<AtomicBool>,
 }
 
 impl Desk {
     pub(crate) fn new(collection: impl Into<String>, shards: u32, clients: u64) -> Self {
-        Self { collection: collection.into(), shards, ledgers: (0..clients).map(|c| Ledger::new(c, clients)).collect() }
+        Self {
+            collection: collection.into(),
+            shards,
+            ledgers: (0..clients).map(|c| Ledger::new(c, clients)).collect(),
+            doubt: Arc::default(),
+        }
     }
 
     pub(crate) fn acknowledged(&self) -> u64 {
@@ -229,20 +238,30 @@ pub(crate) struct Pace {
     pub(crate) operations: u64,
 }
 
+/// What a client is told from outside while it works.
+#[derive(Clone, Copy)]
+pub(crate) struct Signals<'a> {
+    /// It is to end.
+    pub(crate) stop: &'a AtomicBool,
+    /// No answer proves anything.
+    pub(crate) doubt: &'a AtomicBool,
+}
+
 /// Works on one ledger until told to stop, or until the server is gone.
-pub(crate) fn work(rest: &Rest, collection: &str, ledger: &mut Ledger, mut random: Random, pace: Pace, stop: &AtomicBool) -> Worked {
+pub(crate) fn work(rest: &Rest, collection: &str, ledger: &mut Ledger, mut random: Random, pace: Pace, signals: Signals<'_>) -> Worked {
     let watch = Stopwatch::start();
     let mut worked = Worked::default();
+    let doubt = signals.doubt;
     let root = format!("/v1/collections/{collection}");
     for _ in 0..pace.operations {
-        if stop.load(Ordering::Relaxed) {
+        if signals.stop.load(Ordering::Relaxed) {
             break;
         }
         let begun = watch.elapsed();
         let (answer, kind) = match random.below(16) {
-            0..9 => (upsert(rest, &root, ledger, &mut random, &mut worked), Kind::Put),
-            9..11 => (delete(rest, &root, ledger, &mut random, &mut worked), Kind::Delete),
-            11..13 => (keyed(rest, &root, ledger, &mut random, &mut worked), Kind::Put),
+            0..9 => (upsert(rest, &root, ledger, &mut random, &mut worked, doubt), Kind::Put),
+            9..11 => (delete(rest, &root, ledger, &mut random, &mut worked, doubt), Kind::Delete),
+            11..13 => (keyed(rest, &root, ledger, &mut random, &mut worked, doubt), Kind::Put),
             13 if random.one_in(4) => (rest.call("POST", &format!("{root}/flush"), &json!({})), Kind::Flush),
             _ => (read(rest, &root, ledger, &mut random, &mut worked), Kind::Read),
         };
@@ -275,13 +294,15 @@ pub(crate) fn work(rest: &Rest, collection: &str, ledger: &mut Ledger, mut rando
 type Answer = Result<(u16, Value), String>;
 
 /// Books the answer of a write.
-fn book(ledger: &mut Ledger, version: u64, answer: &Answer, worked: &mut Worked) {
+fn book(ledger: &mut Ledger, version: u64, answer: &Answer, worked: &mut Worked, doubt: &AtomicBool) {
     match answer {
         Ok((200, body)) => {
             if body["durable"] != json!(true) {
                 worked.violations.push(Violation::new(Wrong::Other, format!("batch {version} was answered {body}")));
             }
-            ledger.acknowledge(version);
+            if !doubt.load(Ordering::SeqCst) {
+                ledger.acknowledge(version);
+            }
         }
         // The request itself was refused, before anything was written.
         Ok((400..500, _)) => ledger.refuse(version),
@@ -296,7 +317,7 @@ fn some_ids(ledger: &Ledger, random: &mut Random, max: u64) -> Vec<u64> {
     ids
 }
 
-fn upsert(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked) -> Answer {
+fn upsert(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked, doubt: &AtomicBool) -> Answer {
     let ids = some_ids(ledger, random, 20);
     let (puts, deletes) = ids.split_at(ids.len() - ids.len() / 5);
     let version = ledger.next_version();
@@ -304,29 +325,29 @@ fn upsert(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, wor
     let upsert: Vec<_> = puts.iter().map(|id| record(*id, version)).collect();
     let deletes: Vec<_> = deletes.iter().map(u64::to_string).collect();
     let answer = rest.call("POST", &format!("{root}/records"), &json!({"upsert": upsert, "delete": deletes}));
-    book(ledger, version, &answer, worked);
+    book(ledger, version, &answer, worked, doubt);
     answer
 }
 
-fn delete(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked) -> Answer {
+fn delete(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked, doubt: &AtomicBool) -> Answer {
     let ids = some_ids(ledger, random, 8);
     let version = ledger.next_version();
     ledger.send(version, &[], &ids);
     let texts: Vec<_> = ids.iter().map(u64::to_string).collect();
     let answer = rest.call("POST", &format!("{root}/records"), &json!({"delete": texts}));
-    book(ledger, version, &answer, worked);
+    book(ledger, version, &answer, worked, doubt);
     answer
 }
 
-fn keyed(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked) -> Answer {
+fn keyed(rest: &Rest, root: &str, ledger: &mut Ledger, random: &mut Random, worked: &mut Worked, doubt: &AtomicBool) -> Answer {
     let id = ledger.id(random.below(IDS));
     let version = ledger.next_version();
     ledger.send(version, &[id], &[]);
     ledger.remember_keyed(Keyed { id, version, answered: None });
     let body = json!({"upsert": [record(id, version)]});
     let answer = rest.call_keyed("POST", &format!("{root}/records"), &body, Some(&key_of(id, version)));
-    book(ledger, version, &answer, worked);
-    if let Ok((200, _)) = &answer {
+    book(ledger, version, &answer, worked, doubt);
+    if let (Ok((200, _)), false) = (&answer, doubt.load(Ordering::SeqCst)) {
         ledger.keyed.retain(|k| k.version != version);
         ledger.remember_keyed(Keyed { id, version, answered: Some(0) });
     }

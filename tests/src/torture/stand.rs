@@ -4,13 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
 use super::ledger::Violation;
 use super::random::Random;
-use super::rest::{Desk, Pace, Rest, Worked, work};
+use super::rest::{Desk, Pace, Rest, Signals, Worked, work};
 use crate::Server;
 
 /// A configured server that can be started again and again.
@@ -19,6 +20,8 @@ pub(crate) struct Stand {
     base: PathBuf,
     pub(crate) disks: Vec<PathBuf>,
     pub(crate) desks: Vec<Desk>,
+    /// The disk of each desk, from 0.
+    places: Vec<usize>,
     pub(crate) random: Random,
     pub(crate) timeout: Duration,
 }
@@ -47,13 +50,13 @@ impl Stand {
         }
         let path = base.join("config.toml");
         std::fs::write(&path, config).map_err(|e| format!("{}: {e}", path.display()))?;
-        let desks = desks.into_iter().map(|(desk, _)| desk).collect();
-        Ok(Self { base: base.to_owned(), disks, desks, random: Random::new(seed), timeout: PATIENCE })
+        let (desks, places): (Vec<_>, Vec<_>) = desks.into_iter().map(|(desk, disk)| (desk, disk as usize - 1)).unzip();
+        Ok(Self { base: base.to_owned(), disks, desks, places, random: Random::new(seed), timeout: PATIENCE })
     }
 
     /// A stand without anything, to hold the place of one that is lent away.
     pub(crate) fn placeholder() -> Self {
-        Self { base: PathBuf::new(), disks: Vec::new(), desks: Vec::new(), random: Random::new(0), timeout: PATIENCE }
+        Self { base: PathBuf::new(), disks: Vec::new(), desks: Vec::new(), places: Vec::new(), random: Random::new(0), timeout: PATIENCE }
     }
 
     /// The command that starts the server; its standard error goes to a file of this stand.
@@ -113,8 +116,9 @@ impl Stand {
             let mut clients = Vec::new();
             for desk in desks.iter_mut() {
                 for ledger in &mut desk.ledgers {
-                    let (random, stop, collection) = (random.fork(), &stop, desk.collection.as_str());
-                    let handle = scope.spawn(move || work(rest, collection, ledger, random, pace, stop));
+                    let (random, collection) = (random.fork(), desk.collection.as_str());
+                    let signals = Signals { stop: &stop, doubt: &desk.doubt };
+                    let handle = scope.spawn(move || work(rest, collection, ledger, random, pace, signals));
                     clients.push((collection.to_owned(), handle));
                 }
             }
@@ -123,6 +127,11 @@ impl Stand {
             let worked = clients.into_iter().map(|(collection, handle)| (collection, handle.join().expect("a client does not panic")));
             (out, worked.collect())
         })
+    }
+
+    /// The signals that the disk with this number from 0 is being cut off.
+    pub(crate) fn doubts(&self, disk: usize) -> Vec<Arc<AtomicBool>> {
+        self.desks.iter().zip(&self.places).filter(|(_, place)| **place == disk).map(|(desk, _)| Arc::clone(&desk.doubt)).collect()
     }
 
     pub(crate) fn acknowledged(&self) -> u64 {

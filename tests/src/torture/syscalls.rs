@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::clock::Stopwatch;
 use super::ledger::{Violation, Wrong};
 use super::random::Random;
-use super::rest::{Desk, Pace, Rest, work};
+use super::rest::{Desk, Pace, Rest, Signals, work};
 use super::stand::Stand;
 use super::table::Row;
 
@@ -134,13 +134,15 @@ fn script(stand: &mut Stand, rest: &Rest, seed: u64, place: &str, row: &mut Row)
         return;
     }
     let stop = std::sync::atomic::AtomicBool::new(false);
+    let never = std::sync::atomic::AtomicBool::new(false);
+    let signals = Signals { stop: &stop, doubt: &never };
     let collection = stand.desks[0].collection.clone();
     let pace = Pace { ends_with_server: true, must_succeed: false, rest: Duration::ZERO, operations: 25 };
-    let worked = work(rest, &collection, &mut stand.desks[0].ledgers[0], Random::new(seed), pace, &stop);
+    let worked = work(rest, &collection, &mut stand.desks[0].ledgers[0], Random::new(seed), pace, signals);
     worked.violations.iter().for_each(|v| row.violation(place, v));
     // A flush may be refused; the writes behind it stay where they are.
     let _ = rest.call("POST", &format!("/v1/collections/{collection}/flush"), &serde_json::json!({}));
-    let worked = work(rest, &collection, &mut stand.desks[0].ledgers[0], Random::new(seed + 1), pace, &stop);
+    let worked = work(rest, &collection, &mut stand.desks[0].ledgers[0], Random::new(seed + 1), pace, signals);
     worked.violations.iter().for_each(|v| row.violation(place, v));
 }
 
