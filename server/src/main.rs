@@ -101,8 +101,12 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     let engine = Engine::open(parts).await;
     report(&*engine).await;
     let database: Arc<dyn Database> = Arc::clone(&engine) as Arc<dyn Database>;
-    if !database.health().await.ready {
-        return Err("no site can be used; see above".into());
+    while !database.health().await.ready {
+        // A disk that is slow to answer is waited for; anything else is for whoever started the server to put right.
+        if !database.sites().await.iter().any(|site| site.state == "does not answer") {
+            return Err("no site can be used; see above".into());
+        }
+        clock.sleep(std::time::Duration::from_millis(200)).await;
     }
     // From here on somebody may tell it to stop.
     let mut told = Told::listen()?;
@@ -147,6 +151,9 @@ async fn report(database: &dyn Database) {
             found.shards, found.segments, found.rows, found.replayed, found.millis
         );
         say(&format!("site {} {}: {}", site.instance, site.location, if site.state == "ok" { what } else { site.state }));
+    }
+    if database.sites().await.iter().any(|site| site.id.is_some() && site.mirror.is_none() && site.kind != "object_store") {
+        say("everything is kept on one disk; what is on a disk that is lost is lost");
     }
     for problem in database.health().await.problems {
         say(&format!("problem: {problem}"));

@@ -31,6 +31,8 @@ struct State {
     places: BTreeMap<u32, (u64, Place)>,
     /// Sites that could not be opened when that was tried last.
     away: BTreeSet<u32>,
+    /// Folders of second copies of logs that have been made, by the place they are in and whose copies they are.
+    folders: BTreeMap<(u64, SiteId), Result<Arc<dyn Disk>>>,
 }
 
 impl Places {
@@ -74,8 +76,8 @@ impl Places {
         }
     }
 
-    fn find(&self, instance: u32) -> Result<Place> {
-        let found = self.state().places.get(&instance).map(|(_, place)| place.clone());
+    fn find(&self, instance: u32) -> Result<(u64, Place)> {
+        let found = self.state().places.get(&instance).cloned();
         found.ok_or_else(|| PortError::new(Fault::Unavailable, "site.partner", instance, "the site of the second copies is not there"))
     }
 }
@@ -93,9 +95,12 @@ impl Drop for Entry {
         // A site that has come back may have entered again before its last user from before is gone.
         if state.places.get(&self.instance).is_some_and(|(serial, _)| *serial == self.serial) {
             state.places.remove(&self.instance);
+            state.folders.retain(|(serial, _), _| *serial != self.serial);
         }
     }
 }
+
+const BEING_MADE: &str = "the folder of second copies is being made";
 
 /// Where a site keeps its second copies: below names of its own on another site.
 pub(crate) struct SecondPlace {
@@ -106,17 +111,58 @@ pub(crate) struct SecondPlace {
     pub(crate) of: SiteId,
 }
 
+impl SecondPlace {
+    /// Makes the folder of the log's second copies, if the other site is there. These are system calls, and a disk that hangs lets
+    /// them wait.
+    pub(crate) async fn prepare(&self) {
+        let Ok((serial, place)) = self.places.find(self.instance) else { return };
+        self.make(serial, place).await;
+    }
+
+    fn make(&self, serial: u64, place: Place) -> impl Future<Output = ()> + Send + use<> {
+        let (places, of, instance) = (Arc::clone(&self.places), self.of, self.instance);
+        async move {
+            let Some(wal) = place.wal else { return };
+            let made = tokio::task::spawn_blocking(move || {
+                let folder = wal.join(format!("mirror-{of}"));
+                create_directory(&folder)?;
+                Ok(Arc::new(LocalDisk::open(&folder)?) as Arc<dyn Disk>)
+            });
+            let gone = |e| PortError::new(Fault::Unavailable, "site.partner", instance, "the runtime is ending").with_source(e);
+            let made = made.await.map_err(gone).and_then(|made| made);
+            let mut state = places.state();
+            // Where the site has gone meanwhile, nobody asks for it any more.
+            if state.places.get(&instance).is_some_and(|(now, _)| *now == serial) {
+                state.folders.insert((serial, of), made);
+            }
+        }
+    }
+}
+
 impl Partner for SecondPlace {
     fn disk(&self) -> Result<Arc<dyn Disk>> {
-        let wal = self.places.find(self.instance)?.wal;
-        let wal = wal.ok_or_else(|| PortError::new(Fault::Unavailable, "site.partner", self.instance, "its log is not on a disk"))?;
-        let folder = wal.join(format!("mirror-{}", self.of));
-        create_directory(&folder)?;
-        Ok(Arc::new(LocalDisk::open(&folder)?))
+        let (serial, place) = self.places.find(self.instance)?;
+        let unready = |why: &str| PortError::new(Fault::Unavailable, "site.partner", self.instance, why);
+        if place.wal.is_none() {
+            return Err(unready("its log is not on a disk"));
+        }
+        let key = (serial, self.of);
+        let mut state = self.places.state();
+        match state.folders.get(&key) {
+            Some(Ok(disk)) => return Ok(Arc::clone(disk)),
+            Some(Err(error)) if error.message == BEING_MADE => return Err(error.duplicate()),
+            Some(Err(error)) => tracing::warn!(%error, "the folder of second copies cannot be made"),
+            None => {}
+        }
+        // The site has come back, or it failed before: whoever asks next finds it.
+        state.folders.insert(key, Err(unready(BEING_MADE)));
+        drop(state);
+        tokio::spawn(self.make(serial, place));
+        Err(unready(BEING_MADE))
     }
 
     fn filesystem(&self) -> Result<Arc<dyn Filesystem>> {
-        Ok(scoped(self.places.find(self.instance)?.filesystem, &format!("mirrors/{}", self.of)))
+        Ok(scoped(self.places.find(self.instance)?.1.filesystem, &format!("mirrors/{}", self.of)))
     }
 }
 
@@ -128,9 +174,13 @@ pub(crate) struct FolderReserve {
 }
 
 impl FolderReserve {
-    /// Keeps nothing back yet.
-    pub(crate) fn new(folder: PathBuf, bytes: u64) -> Self {
-        Self { folder, bytes, held: Mutex::new(None) }
+    /// Keeps the room back where there is so much; what an earlier process kept back still is.
+    pub(crate) async fn new(folder: PathBuf, bytes: u64) -> Self {
+        let reserve = Self { folder, bytes, held: Mutex::new(None) };
+        if let Err(error) = reserve.hold().await {
+            tracing::warn!(folder = %reserve.folder.display(), %error, "no room can be kept back");
+        }
+        reserve
     }
 
     fn held(&self) -> MutexGuard<'_, Option<Arc<proximadb_filesystem::Reserve>>> {

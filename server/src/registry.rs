@@ -176,7 +176,7 @@ impl ConfiguredSite {
     async fn reserve(&self, filesystem: &dyn Filesystem) -> Result<Option<Arc<dyn Reserve>>> {
         let (Some(folder), Some(space)) = (local(&self.site.storage_url), filesystem.space().await?) else { return Ok(None) };
         let bytes = self.settings.storage.disk.reserve_bytes.min(space.total_bytes / 100);
-        Ok(Some(Arc::new(FolderReserve::new(folder, bytes))))
+        Ok(Some(Arc::new(FolderReserve::new(folder, bytes).await)))
     }
 }
 
@@ -199,8 +199,14 @@ impl SiteOpener for ConfiguredSite {
         };
         if let Some(instance) = self.partner {
             // The log reads both copies when it is opened. A partner that hangs is waited for no longer than it may take later.
+            let prepared = async {
+                self.places.settled(instance).await;
+                if let Some(partner) = &partner {
+                    partner.prepare().await;
+                }
+            };
             tokio::select! {
-                () = self.places.settled(instance) => {}
+                () = prepared => {}
                 () = self.around.clock.sleep(self.copy_deadline()) => {}
             }
         }
@@ -229,6 +235,7 @@ impl SiteOpener for ConfiguredSite {
         let none = || PortError::new(Fault::Unavailable, "site.open_second", id, "no second copies of this site are kept");
         let partner = SecondPlace { places: Arc::clone(&self.places), instance: self.partner.ok_or_else(none)?, of: id };
         let filesystem = partner.filesystem()?;
+        partner.prepare().await;
         let wal = FileWal::open(partner.disk()?, None, self.codec(), self.wal_settings(), self.wal_context()).await?;
         let segments = self.segments(&filesystem);
         Ok(SiteAccess { id, filesystem, segments, wal: Arc::new(wal), mirror: None, reserve: None, hold: Box::new(()) })

@@ -172,9 +172,18 @@ impl Database for Engine {
     async fn drop_collection(&self, collection: &CollectionRef) -> Result<()> {
         let _turn = self.directory.lock().await;
         let found = self.catalog.find(collection)?;
-        let shards = found.all()?;
-        for shard in &shards {
-            shard.drop_files().await?;
+        for (index, slot) in found.slots().iter().enumerate() {
+            match slot {
+                Slot::Open(_) => {}
+                Slot::Missing(gap) if gap.fault == Fault::Corrupt => {}
+                Slot::Missing(_) => drop(found.shard(index as u32)?),
+            }
+        }
+        for (index, slot) in found.slots().iter().enumerate() {
+            match slot {
+                Slot::Open(shard) => shard.drop_files().await?,
+                Slot::Missing(gap) => self.drop_damaged(&found, index as u32, gap).await?,
+            }
         }
         self.catalog.remove(&found);
         self.remove_cards(found.id).await;

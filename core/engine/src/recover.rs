@@ -1,4 +1,5 @@
-//! Starting: everything that is known is found by looking at the sites. Nothing is written, except by the first write later.
+//! Starting: everything that is known is found by looking at the sites. No manifest is written before the first write; what no
+//! manifest names is removed, and what is damaged is put anew from its second copy.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,7 +20,7 @@ use crate::shard::{HandedOver, Shard};
 use crate::shard_files::{Put, ShardFiles};
 use crate::site::{SiteRef, chain};
 use crate::snapshot::{SegmentView, Snapshot};
-use crate::writer::{Inbox, Writer, remember};
+use crate::writer::{Inbox, Writer, may_truncate, remember};
 use crate::{repair, segment_build};
 
 /// Orders that wait for one shard.
@@ -101,9 +102,9 @@ pub(crate) async fn scan_site(env: &Env, site: &SiteRef, access: Arc<SiteAccess>
     }
     for object in access.filesystem.list(layout::PEERS).await? {
         let id = object.key.rsplit('/').next().and_then(|name| name.parse().ok());
-        let location = access.filesystem.get(&object.key).await?;
-        if let (Some(id), Ok(location)) = (id, String::from_utf8(location.to_vec())) {
-            scanned.peers.push((id, location));
+        match (id, access.filesystem.get(&object.key).await.map(|bytes| String::from_utf8(bytes.to_vec()))) {
+            (Some(id), Ok(Ok(location))) => scanned.peers.push((id, location)),
+            (_, read) => tracing::warn!(key = object.key, error = ?read.err(), "what is known of another site cannot be read"),
         }
     }
     Ok(scanned)
@@ -267,7 +268,9 @@ impl Opening {
         };
         let replayed = replay(&mut snapshot, &access).await?;
         // What was truncated is known to the log only while it runs.
-        access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
+        if may_truncate(&access) {
+            access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
+        }
         if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
             tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");
         }

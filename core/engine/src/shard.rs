@@ -44,6 +44,8 @@ pub(crate) struct MoveOrder {
     pub(crate) target: Arc<SiteAccess>,
     /// Bytes that have been copied.
     pub(crate) copied: Arc<AtomicU64>,
+    /// By how much the epoch of the new place is beyond that of this one.
+    pub(crate) epochs: u64,
     pub(crate) reply: oneshot::Sender<Result<HandedOver>>,
 }
 
@@ -115,9 +117,9 @@ impl Shard {
     ///
     /// # Errors
     /// `Conflict` while it is moved already; those of both sites. The shard stays where it is then.
-    pub(crate) async fn hand_over(&self, target: Arc<SiteAccess>, copied: Arc<AtomicU64>) -> Result<HandedOver> {
+    pub(crate) async fn hand_over(&self, target: Arc<SiteAccess>, copied: Arc<AtomicU64>, epochs: u64) -> Result<HandedOver> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Move(MoveOrder { target, copied, reply })).await.map_err(|_| self.closed())?;
+        self.orders.send(Order::Move(MoveOrder { target, copied, epochs, reply })).await.map_err(|_| self.closed())?;
         answer.await.unwrap_or_else(|_| Err(self.closed()))
     }
 

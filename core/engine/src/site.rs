@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use proximadb_model::plan::Room;
-use proximadb_model::{DiskKind, SiteId};
+use proximadb_model::{DiskKind, Manifest, SiteId};
 use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Recovered, Result, Space};
 use tokio::sync::Notify;
 
@@ -215,18 +215,24 @@ const HEADER: &str = "proximadb site\nversion = 1\nid = ";
 /// and nothing is there.
 ///
 /// # Errors
-/// `NotFound` without a marker and without `new`; `Corrupt` for a marker that says something else, and for shards without a
-/// marker; those of the store.
+/// `NotFound` without a marker and without `new`; `Corrupt` for a marker that says something else where no shard tells whose it is;
+/// those of the store.
 pub async fn site_identity(filesystem: &dyn Filesystem, new: Option<SiteId>) -> Result<SiteId> {
     let absent = match filesystem.get(layout::SITE_MARKER).await {
-        Ok(marker) => return read_marker(&marker),
+        Ok(marker) => match read_marker(&marker) {
+            Ok(id) => return Ok(id),
+            Err(e) => e,
+        },
         Err(e) if e.fault == Fault::NotFound => e,
         Err(e) => return Err(e),
     };
-    // A site without its marker but with shards has lost something; making it anew would hide that.
-    if !filesystem.list_prefixes(layout::SHARDS).await?.is_empty() {
-        let message = "shards are here, but the site's marker is missing";
-        return Err(PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, message));
+    if let Some(id) = identity_of_shards(filesystem).await? {
+        tracing::warn!(site = %id, error = chain(&absent), "the site's marker is written anew, from what its shards say");
+        filesystem.put(layout::SITE_MARKER, Bytes::from(format!("{HEADER}{id}\n")), PutMode::Overwrite).await?;
+        return Ok(id);
+    }
+    if absent.fault != Fault::NotFound {
+        return Err(absent);
     }
     let Some(new) = new else { return Err(absent) };
     match filesystem.put(layout::SITE_MARKER, Bytes::from(format!("{HEADER}{new}\n")), PutMode::CreateOnly).await {
@@ -235,6 +241,24 @@ pub async fn site_identity(filesystem: &dyn Filesystem, new: Option<SiteId>) -> 
         Err(e) => return Err(e),
     }
     read_marker(&filesystem.get(layout::SITE_MARKER).await?)
+}
+
+/// The site that the manifests of all shards here name; `None` where there are no shards.
+async fn identity_of_shards(filesystem: &dyn Filesystem) -> Result<Option<SiteId>> {
+    let corrupt = |why: &str| PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, why);
+    let mut named = None;
+    let shards = filesystem.list_prefixes(layout::SHARDS).await?;
+    for shard in &shards {
+        let Some(last) = filesystem.list(&format!("{}/{shard}/manifest", layout::SHARDS)).await?.pop() else { continue };
+        let Ok(manifest) = Manifest::decode(&filesystem.get(&last.key).await?) else { continue };
+        if named.replace(manifest.site).is_some_and(|other| other != manifest.site) {
+            return Err(corrupt("the site's marker is lost, and the shards here are those of several sites"));
+        }
+    }
+    if named.is_none() && !shards.is_empty() {
+        return Err(corrupt("shards are here, but the site's marker is lost, and no manifest can be read"));
+    }
+    Ok(named)
 }
 
 pub(crate) fn read_marker(bytes: &[u8]) -> Result<SiteId> {

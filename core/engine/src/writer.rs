@@ -21,6 +21,7 @@ use crate::snapshot::Snapshot;
 mod commit;
 mod hand_over;
 
+pub(crate) use commit::may_truncate;
 pub(crate) use hand_over::bytes_of;
 use hand_over::{Left, Move};
 

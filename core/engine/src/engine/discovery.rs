@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use proximadb_model::{Collection, CollectionId, ShardId, ShardState, SiteId};
+use proximadb_model::{Collection, CollectionId, CollectionPatch, ShardId, ShardState, SiteId};
 use proximadb_ports::{Fault, PortError};
 
 use super::Engine;
@@ -223,7 +223,11 @@ impl Engine {
                 Ok(shard) => {
                     self.env.clear_problem(&format!("shard {id}"));
                     if let Some(to) = cut_off {
-                        self.clear_unfinished_move(id, to).await;
+                        // Said on the disk before anything else, so that the next start asks for no other site.
+                        match shard.update(CollectionPatch::default()).await {
+                            Ok(()) => self.clear_unfinished_move(id, to).await,
+                            Err(e) => self.env.problem(format!("shard {id}"), chain(&e)),
+                        }
                     }
                     slots.push((id, Slot::Open(shard)));
                 }

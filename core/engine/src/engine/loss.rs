@@ -2,15 +2,44 @@
 
 use std::sync::Arc;
 
-use proximadb_model::{CollectionRef, ShardId};
+use proximadb_model::{CollectionRef, Epoch, Manifest, Sequence, ShardId, ShardState};
 use proximadb_ports::{Fault, Loss, PortError, Result};
 
 use super::Engine;
-use crate::catalog::Slot;
+use crate::catalog::{Gap, OpenCollection, Slot};
 use crate::recover::{self, FoundShard};
-use crate::shard_files::ShardFiles;
+use crate::shard_files::{Put, ShardFiles};
 
 impl Engine {
+    /// Drops a shard that cannot be opened: a manifest after the last one says so, and its files go with the next start.
+    pub(super) async fn drop_damaged(&self, collection: &OpenCollection, index: u32, gap: &Gap) -> Result<()> {
+        let id = ShardId { collection: collection.id, index };
+        let away = || PortError::new(Fault::Unavailable, "collection.drop", id, gap.why.clone());
+        let access = gap.site.and_then(|site| self.site(site)).ok_or_else(away)?.access()?;
+        let files = ShardFiles::new(id, &access);
+        let last = files.manifest_numbers().await?.last().copied().unwrap_or_default();
+        let dropped = Manifest {
+            number: last.plus(1),
+            shard: id,
+            site: access.id,
+            epoch: Epoch(u64::from(u32::MAX)),
+            collection: collection.describe(),
+            state: ShardState::Dropped,
+            flushed_through: Sequence(0),
+            segments: Vec::new(),
+            remembered: Vec::new(),
+            written: self.env.clock.now(),
+            put_id: self.env.entropy.uid(),
+        };
+        match files.put_manifest(&dropped).await? {
+            Put::Done => {
+                self.env.clear_problem(&format!("shard {id}"));
+                Ok(())
+            }
+            Put::Taken(_) => Err(PortError::new(Fault::Fenced, "collection.drop", id, "another writer has taken over this shard")),
+        }
+    }
+
     pub(super) async fn give_up(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {
         let _turn = self.directory.lock().await;
         let found = self.catalog.find(collection)?;

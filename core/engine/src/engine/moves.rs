@@ -15,6 +15,11 @@ use crate::recover::{self, scan_site};
 use crate::shard::{HandedOver, Shard};
 use crate::site::{SiteRef, chain};
 
+/// By how much the epoch of a shard that is moved is beyond its last one.
+const MOVED: u64 = 1;
+/// The same for one that is brought back from its second copies: however far the lost site had gone on alone, should it come back, what
+/// was decided meanwhile counts.
+const BROUGHT_BACK: u64 = 1 << 20;
 /// Tasks that are remembered.
 const TASKS_MAX: usize = 64;
 
@@ -220,7 +225,7 @@ impl Engine {
                 _ => first_choice(&subject, &map),
             };
             let moved = match target {
-                Ok(target) => self.move_shard(collection, shard, target, task).await,
+                Ok(target) => self.move_shard(collection, shard, target, task, MOVED).await,
                 Err(e) => Err(e),
             };
             match moved {
@@ -270,7 +275,7 @@ impl Engine {
             if !task.is_running() {
                 return;
             }
-            match self.move_shard(&collection, &shard, target, task).await {
+            match self.move_shard(&collection, &shard, target, task, MOVED).await {
                 Ok(()) => task.moved(),
                 Err(e) => task.failed(&e),
             }
@@ -284,11 +289,12 @@ impl Engine {
         shard: &Arc<Shard>,
         target: proximadb_model::SiteId,
         task: &Task,
+        epochs: u64,
     ) -> Result<()> {
         let site = self.site(target).ok_or_else(|| PortError::new(Fault::NotFound, "shard.move", target, "there is no such site"))?;
         let access = site.access()?;
         site.admit(true)?;
-        let handed = shard.hand_over(Arc::clone(&access), Arc::clone(&task.copied)).await?;
+        let handed = shard.hand_over(Arc::clone(&access), Arc::clone(&task.copied), epochs).await?;
         self.settle(collection, shard, site, access, handed).await;
         Ok(())
     }
@@ -398,7 +404,7 @@ impl Engine {
                     first_choice(&subject, &map)?
                 }
             };
-            self.move_shard(collection, &shard, target, task).await
+            self.move_shard(collection, &shard, target, task, BROUGHT_BACK).await
         };
         let moved = moved.await;
         if moved.is_err() {

@@ -123,6 +123,9 @@ impl Engine {
             tracing::info!(site = site.location, "is there");
             self.take_in(scanned).await;
             self.report_unknown_logs().await;
+            if let Ok(engine) = self.shared() {
+                engine.resume_drains();
+            }
         }
     }
 
@@ -214,6 +217,17 @@ impl Engine {
         };
         if let Err(e) = result {
             tracing::warn!(site = site.location, error = chain(&e), "the reserve could not be changed");
+        }
+    }
+
+    /// Lets a site's log forget what is in segments, now that those have second copies.
+    async fn shorten_log(&self, site: &SiteRef, access: &SiteAccess) {
+        for shard in self.catalog.shards().into_iter().filter(|shard| Arc::ptr_eq(&shard.site, site)) {
+            let through = shard.snapshot().manifest.flushed_through;
+            if let Err(e) = access.wal.truncate(shard.id, through).await {
+                tracing::warn!(site = site.location, error = chain(&e), "the log cannot be shortened");
+                return;
+            }
         }
     }
 
@@ -345,13 +359,19 @@ impl Keeper {
             return;
         }
         let (access, done, location) = (Arc::clone(access), Arc::clone(&self.catching_up), site.location.clone());
+        let (weak, of) = (Arc::downgrade(engine), Arc::clone(site));
         let (clock, retry) = (Arc::clone(&engine.env.clock), engine.env.settings.retry_after);
         engine.env.executor.spawn(
             "catch-up",
             Box::pin(async move {
                 if let Some(mirror) = &access.mirror {
                     match mirror.catch_up().await {
-                        Ok(objects) => tracing::info!(site = location, objects, "the second copies are complete"),
+                        Ok(objects) => {
+                            tracing::info!(site = location, objects, "the second copies are complete");
+                            if let Some(engine) = weak.upgrade() {
+                                engine.shorten_log(&of, &access).await;
+                            }
+                        }
                         Err(e) => {
                             tracing::debug!(site = location, error = chain(&e), "the second copies cannot be completed now");
                             clock.sleep(retry).await;

@@ -23,17 +23,24 @@ impl Engine {
             request.changes = self.decode(encoded)?;
         }
         plan::check_request_size(request.changes.len()).map_err(invalid)?;
-        let shards = found.all()?;
-        let parts = split(&shards, request.changes).map_err(invalid)?;
+        let any = found.reachable().first().map(|shard| shard.snapshot());
+        let any = match any {
+            Some(any) => any,
+            None => found.shard(0)?.snapshot(),
+        };
+        let parts = split(&any, found.slots().len(), request.changes).map_err(invalid)?;
+        let mut shards = BTreeMap::new();
         for (index, changes) in &parts {
+            let shard = found.shard(*index as u32)?;
             let puts = changes.iter().any(|c| !matches!(c, CheckedChange::Delete(_) | CheckedChange::DeleteWhere(_)));
-            shards[*index].site.admit(puts)?;
+            shard.site.admit(puts)?;
+            shards.insert(*index, shard);
         }
         // The bytes as they came fit a shard's log only where they are all that shard's.
         let encoded = request.encoded.filter(|_| parts.len() == 1);
         let writes = parts.into_iter().map(|(index, changes)| {
             let part = ShardChanges { changes, idempotency: idempotency.clone(), encoded: encoded.clone() };
-            write_part(&shards[index], part, request.durability)
+            write_part(&shards[&index], part, request.durability)
         });
         let mut total = WriteOutcome { durable: true, ..WriteOutcome::default() };
         for outcome in join_all(writes).await {
@@ -83,9 +90,8 @@ fn tag(request: &WriteRequest) -> Option<IdempotencyTag> {
 }
 
 /// Checks each change and gives it to the shard of its record; a delete by filter goes to all.
-fn split(shards: &[Arc<Shard>], changes: Vec<Change>) -> std::result::Result<BTreeMap<usize, Vec<CheckedChange>>, Invalid> {
-    let count = shards.len() as u32;
-    let first: Arc<Snapshot> = shards.first().map(|s| s.snapshot()).ok_or_else(|| Invalid::new("collection", "has no shard"))?;
+fn split(any: &Snapshot, shards: usize, changes: Vec<Change>) -> std::result::Result<BTreeMap<usize, Vec<CheckedChange>>, Invalid> {
+    let count = shards as u32;
     let mut parts: BTreeMap<usize, Vec<CheckedChange>> = BTreeMap::new();
     let mut places: BTreeMap<&'static str, usize> = BTreeMap::new();
     for change in changes {
@@ -99,11 +105,11 @@ fn split(shards: &[Arc<Shard>], changes: Vec<Change>) -> std::result::Result<BTr
         let place = places.entry(kind).or_default();
         let within = if kind == "delete_where" { kind.to_owned() } else { format!("{kind}[{place}]") };
         *place += 1;
-        let checked = resolve::check(change, &first).map_err(|e| e.within(&within))?;
+        let checked = resolve::check(change, any).map_err(|e| e.within(&within))?;
         match (shard, checked) {
             (Some(shard), checked) => parts.entry(shard as usize).or_default().push(checked),
             (None, CheckedChange::DeleteWhere(filter)) => {
-                (0..shards.len()).for_each(|s| parts.entry(s).or_default().push(CheckedChange::DeleteWhere(filter.clone())));
+                (0..shards).for_each(|s| parts.entry(s).or_default().push(CheckedChange::DeleteWhere(filter.clone())));
             }
             (None, _) => {}
         }

@@ -50,6 +50,10 @@ impl Writer {
         next.number = ManifestNumber(current.number.0 + 1);
         next.epoch = self.epoch;
         next.written = env.clock.now();
+        // Whatever is committed here but the hand-over itself says that the shard lives here.
+        if matches!(next.state, ShardState::Moving(_)) {
+            next.state = ShardState::Live;
+        }
         edit(&mut next);
         next.check().map_err(|e| PortError::new(Fault::Internal, "manifest.commit", self.shard.id, e.to_string()))?;
         loop {
@@ -171,7 +175,7 @@ impl Writer {
                 self.shop.files.delete_dead(meta.id).await?;
             }
         }
-        self.shard.home.wal.truncate(self.shard.id, through).await
+        if may_truncate(&self.shard.home) { self.shard.home.wal.truncate(self.shard.id, through).await } else { Ok(()) }
     }
 
     async fn finish_merge(&mut self, merged: Result<Merged>) -> Result<()> {
@@ -269,6 +273,12 @@ impl Writer {
         let last = proximadb_model::Sequence(self.next.0.saturating_sub(1));
         self.shard.home.wal.truncate(self.shard.id, last).await
     }
+}
+
+/// Whether the log may forget what is in segments. While their second copies are not complete, but the log's are, it may not: with the
+/// loss of this disk what it forgets would be lost. Once they are, the site's keeper lets it.
+pub(crate) fn may_truncate(home: &crate::parts::SiteAccess) -> bool {
+    home.mirror.as_ref().is_none_or(|mirror| mirror.behind().is_none()) || home.wal.degraded().is_some()
 }
 
 /// The rows of a fresh segment that were deleted or replaced after its memtable was frozen.

@@ -2,7 +2,7 @@
 //! by a manifest on either site, and ends.
 //!
 //! The old site says first that the shard is moving, and where to; then the new site gets a manifest of the next epoch. A crash in
-//! between finds no manifest on the new site, and the shard still lives on the old one. Where it stays unknown whether the new
+//! between finds no manifest on the new site, and the shard still lives on the old one, as soon as the new site can be asked. Where it stays unknown whether the new
 //! manifest was written, the old site goes on under an epoch beyond that one, so that exactly one of the two counts.
 
 use std::collections::HashMap;
@@ -129,7 +129,7 @@ impl Writer {
         let left = self.commit(|manifest| manifest.state = ShardState::Moving(target)).await?;
         let arrived = Manifest {
             number: ManifestNumber(left.number.0 + 1),
-            epoch: Epoch(left.epoch.0 + 1),
+            epoch: Epoch(left.epoch.0 + order.epochs),
             site: target,
             state: ShardState::Live,
             put_id: self.shop.env.entropy.uid(),
