@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::ledger::{Violation, Wrong};
 
 /// Violations that are told in full; the others are only counted.
-const TOLD_MAX: usize = 12;
+const TOLD_MAX: usize = 24;
 
 /// What one harness did.
 #[derive(Clone, Debug, Default)]
