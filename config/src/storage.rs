@@ -130,9 +130,9 @@ impl Default for DiskSettings {
     fn default() -> Self {
         Self {
             check_every_ms: 1_000,
-            answer_within_ms: 5_000,
-            deadline_ms: 10_000,
-            copy_deadline_ms: 2_000,
+            answer_within_ms: 3_000,
+            deadline_ms: 5_000,
+            copy_deadline_ms: 500,
             warn_free_bytes: 5 << 30,
             refuse_free_bytes: 1 << 30,
             reserve_bytes: 64 << 20,

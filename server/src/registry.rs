@@ -256,9 +256,10 @@ fn take_folder(folder: &Path) -> Result<DirLock> {
     }
     create_directory(folder)?;
     let lock = DirLock::acquire(folder)?;
-    let swept = lock.sweep_unfinished()?;
-    if swept > 0 {
-        tracing::info!(folder = %folder.display(), swept, "removed what writes that a crash cut off had left");
+    match lock.sweep_unfinished() {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(folder = %folder.display(), swept, "removed what writes that a crash cut off had left"),
+        Err(error) => tracing::warn!(folder = %folder.display(), %error, "what writes that a crash cut off had left stays"),
     }
     Ok(lock)
 }

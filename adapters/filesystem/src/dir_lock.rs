@@ -30,7 +30,12 @@ impl DirLock {
         let subject = root.display().to_string();
         let failed = |error| io_error(OP, &subject, error);
         let path = root.join(LOCK_FILE);
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = match opened {
+            // Nothing can be written here, and what is here can be read all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path).map_err(failed)?,
+            opened => opened.map_err(failed)?,
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -47,7 +52,10 @@ impl DirLock {
             file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
-        write_id(&mut file).map_err(failed)?;
+        // Only for people: a disk that is full or read-only is locked without it.
+        if let Err(error) = write_id(&mut file) {
+            tracing::warn!(root = subject, %error, "the lock file does not name this process");
+        }
         Ok(Self { root: root.to_owned(), _file: file })
     }
 

@@ -268,8 +268,10 @@ impl Opening {
         };
         let replayed = replay(&mut snapshot, &access).await?;
         // What was truncated is known to the log only while it runs.
-        if may_truncate(&access) {
-            access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await?;
+        if may_truncate(&access)
+            && let Err(e) = access.wal.truncate(snapshot.manifest.shard, snapshot.manifest.flushed_through).await
+        {
+            tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "files of the log that nobody needs could not be deleted");
         }
         if let Err(e) = files.delete_unnamed(&snapshot.manifest).await {
             tracing::warn!(shard = %snapshot.manifest.shard, error = chain(&e), "leftovers could not be deleted");

@@ -44,7 +44,7 @@ impl Default for EngineSettings {
             search_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
             site_check_every: Duration::from_secs(1),
-            site_answer_within: Duration::from_secs(5),
+            site_answer_within: Duration::from_secs(3),
             room: RoomSettings::default(),
             scrub_bytes_per_second: 8 << 20,
             scrub_every: Duration::from_secs(6 * 3_600),

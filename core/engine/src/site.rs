@@ -1,5 +1,6 @@
 //! A site as the engine knows it: its identity, its adapters while it can be reached, and how it is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) opener: Arc<dyn SiteOpener>,
     /// Asks for a look at the site at once.
     pub(crate) suspected: Notify,
+    /// Writes that were asked for, so that a site under load is looked at more closely.
+    asked: AtomicU64,
     open: ArcSwapOption<SiteAccess>,
     state: Mutex<State>,
 }
@@ -82,6 +85,7 @@ impl Site {
             capacity_bytes: parts.capacity_bytes,
             opener: parts.opener,
             suspected: Notify::new(),
+            asked: AtomicU64::new(0),
             open: ArcSwapOption::empty(),
             state: Mutex::new(state),
         }
@@ -176,6 +180,7 @@ impl Site {
     /// # Errors
     /// `Exhausted` for records when there is no room; `Unavailable` when the site takes no writes.
     pub(crate) fn admit(&self, puts: bool) -> Result<()> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let refuse = |fault, text: &str| Err(PortError::new(fault, "write", &self.location, text.to_owned()));
         match &self.state().condition {
             Condition::Serving(_) => Ok(()),
@@ -183,6 +188,11 @@ impl Site {
             Condition::Full(_) => Ok(()),
             Condition::Failing(text) | Condition::Missing(text) => refuse(Fault::Unavailable, text),
         }
+    }
+
+    /// Writes that were asked for so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn recovered(&self) -> Recovered {

@@ -21,6 +21,8 @@ use crate::Server;
 const MIB: u64 = 64;
 const BEFORE: Duration = Duration::from_millis(1_200);
 const DURING: Duration = Duration::from_millis(2_500);
+/// A disk that hangs is found out by its deadlines, so that takes longer.
+const WHILE_HUNG: Duration = Duration::from_secs(9);
 /// How long a repaired disk may take until it is served again.
 const REPAIR_MAX: Duration = Duration::from_secs(20);
 /// How long a start beside a bad disk may take.
@@ -248,7 +250,7 @@ impl Case {
             }
             self.hurt()?;
         }
-        pause(DURING);
+        pause(if self.bad == Bad::Hung { WHILE_HUNG } else { DURING });
         told.health = rest.call("GET", "/health", &Value::Null);
         told.sites = rest.call("GET", "/v1/sites", &Value::Null);
         told.repaired_at = watch.elapsed();

@@ -279,7 +279,7 @@ async fn keep(engine: Weak<Engine>, site: SiteRef, first: oneshot::Sender<Result
             late => engine.arrive(&site, late).await,
         }
     }
-    let mut keeper = Keeper { looks: 0, failures: 0, catching_up: Arc::new(AtomicBool::new(false)) };
+    let mut keeper = Keeper { looks: 0, asked: 0, failures: 0, catching_up: Arc::new(AtomicBool::new(false)) };
     loop {
         let Some(held) = engine.upgrade() else { return };
         let (clock, every) = (Arc::clone(&held.env.clock), held.env.settings.site_check_every);
@@ -301,6 +301,8 @@ async fn keep(engine: Weak<Engine>, site: SiteRef, first: oneshot::Sender<Result
 
 struct Keeper {
     looks: u64,
+    /// Writes that had been asked for at the last look.
+    asked: u64,
     failures: u32,
     catching_up: Arc<AtomicBool>,
 }
@@ -315,7 +317,9 @@ impl Keeper {
         if well && !suspected && site.kind == DiskKind::ObjectStore && !self.looks.is_multiple_of(LOOKS_PER_REQUEST) {
             return;
         }
-        let write = suspected || !well || self.looks.is_multiple_of(LOOKS_PER_WRITE);
+        // A disk can read and not write; under load that is found out before the writes' own deadline.
+        let asked = std::mem::replace(&mut self.asked, site.asked());
+        let write = suspected || !well || asked != self.asked || self.looks.is_multiple_of(LOOKS_PER_WRITE);
         let mut look = pin!(probe(&access, write));
         let (read, written) = match engine.within(engine.env.settings.site_answer_within, &mut look).await {
             Some(answer) => answer,

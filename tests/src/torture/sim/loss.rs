@@ -39,6 +39,10 @@ pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
     stage.world.sites[lost].destroy();
     tale.disks_lost += 1;
     stage.world.reopen().await;
+    // A drain that goes on after the crash comes to its end first.
+    if !done(stage, tale, "drain").await {
+        return;
+    }
     let engine = stage.world.engine();
     match engine.fail_over(&(lost + 1).to_string()).await {
         Ok(_) => {}
