@@ -174,7 +174,10 @@ impl Case {
                         row,
                         format!("the server does not start within {} s beside the bad disk: {}", START_MAX.as_secs(), self.stand.errors()),
                     );
-                    self.repair()?;
+                    // The wait for the start has thawed what was frozen.
+                    if self.bad != Bad::Hung {
+                        self.repair()?;
+                    }
                     return self.restart_and_check(row);
                 }
             };
