@@ -190,6 +190,19 @@ impl Site {
         }
     }
 
+    /// Whether the site takes any writes, deletes at least.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) fn takes_writes(&self) -> Result<()> {
+        match &self.state().condition {
+            Condition::Serving(_) | Condition::Full(_) => Ok(()),
+            Condition::Failing(text) | Condition::Missing(text) => {
+                Err(PortError::new(Fault::Unavailable, "write", &self.location, text.clone()))
+            }
+        }
+    }
+
     /// Writes that were asked for so far.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)

@@ -351,7 +351,12 @@ impl Writer {
 
     async fn write_group(&mut self, group: Vec<ShardWrite>) {
         self.quiet_from = self.now() + self.shop.env.settings.quiet_after;
-        if let Err(e) = self.open_log().await {
+        // The disk may have been found out while this waited.
+        let opened = match self.shard.site.takes_writes() {
+            Ok(()) => self.open_log().await,
+            refused => refused,
+        };
+        if let Err(e) = opened {
             self.shard.set_trouble(Some(chain(&e)));
             self.shard.site.suspected.notify_one();
             group.into_iter().for_each(|w| drop(w.reply.send(Err(e.duplicate()))));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use proximadb_model::{CollectionRef, EncodedOperations, IdempotencyTag, Invalid, Operation, plan};
@@ -12,6 +13,10 @@ use crate::fingerprint::fingerprint;
 use crate::resolve::{self, CheckedChange, ShardChanges};
 use crate::shard::{Shard, ShardOutcome};
 use crate::snapshot::Snapshot;
+
+/// How often a delete asks for room, and the pause before it looks whether there is some.
+const ROOM_TRIES_MAX: usize = 5;
+const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 impl Engine {
     pub(super) async fn write_changes(&self, collection: &CollectionRef, mut request: WriteRequest) -> Result<WriteOutcome> {
@@ -40,13 +45,45 @@ impl Engine {
         let encoded = request.encoded.filter(|_| parts.len() == 1);
         let writes = parts.into_iter().map(|(index, changes)| {
             let part = ShardChanges { changes, idempotency: idempotency.clone(), encoded: encoded.clone() };
-            write_part(&shards[&index], part, request.durability)
+            self.write_part(&shards[&index], part, request.durability)
         });
         let mut total = WriteOutcome { durable: true, ..WriteOutcome::default() };
         for outcome in join_all(writes).await {
             add(&mut total, &outcome?);
         }
         Ok(total)
+    }
+
+    /// Writes the part of one shard. A large delete by filter goes in steps, each atomic.
+    async fn write_part(&self, shard: &Shard, part: ShardChanges, durability: Durability) -> Result<WriteOutcome> {
+        let filters: Vec<_> =
+            part.changes.iter().filter_map(|c| if let CheckedChange::DeleteWhere(f) = c { Some(f.clone()) } else { None }).collect();
+        let ShardOutcome { outcome: mut total, mut more } = self.write_or_make_room(shard, part, durability).await?;
+        while more {
+            let changes = filters.iter().cloned().map(CheckedChange::DeleteWhere).collect();
+            let step = self.write_or_make_room(shard, ShardChanges { changes, idempotency: None, encoded: None }, durability).await?;
+            add(&mut total, &step.outcome);
+            more = step.more;
+        }
+        Ok(total)
+    }
+
+    /// Writes; deletes that find no room at all wait for the site to give its reserve back. To delete twice is to delete once.
+    async fn write_or_make_room(&self, shard: &Shard, part: ShardChanges, durability: Durability) -> Result<ShardOutcome> {
+        let again = deletes(&part.changes).map(|changes| (changes, part.idempotency.clone()));
+        let mut outcome = shard.write(part, durability).await;
+        let Some((changes, idempotency)) = again else { return outcome };
+        for _ in 0..ROOM_TRIES_MAX {
+            match &outcome {
+                Err(e) if e.fault == Fault::Exhausted => {}
+                _ => return outcome,
+            }
+            shard.site.suspected.notify_one();
+            self.env.clock.sleep(ROOM_PAUSE).await;
+            let changes = deletes(&changes).unwrap_or_default();
+            outcome = shard.write(ShardChanges { changes, idempotency: idempotency.clone(), encoded: None }, durability).await;
+        }
+        outcome
     }
 
     /// Reads operations that came encoded, as the changes that they are.
@@ -70,18 +107,14 @@ impl Engine {
     }
 }
 
-/// Writes the part of one shard. A large delete by filter goes in steps, each atomic.
-async fn write_part(shard: &Shard, part: ShardChanges, durability: Durability) -> Result<WriteOutcome> {
-    let filters: Vec<_> =
-        part.changes.iter().filter_map(|c| if let CheckedChange::DeleteWhere(f) = c { Some(f.clone()) } else { None }).collect();
-    let ShardOutcome { outcome: mut total, mut more } = shard.write(part, durability).await?;
-    while more {
-        let changes = filters.iter().cloned().map(CheckedChange::DeleteWhere).collect();
-        let step = shard.write(ShardChanges { changes, idempotency: None, encoded: None }, durability).await?;
-        add(&mut total, &step.outcome);
-        more = step.more;
-    }
-    Ok(total)
+/// The changes again, if they do nothing but delete.
+fn deletes(changes: &[CheckedChange]) -> Option<Vec<CheckedChange>> {
+    let again = |change: &CheckedChange| match change {
+        CheckedChange::Delete(id) => Some(CheckedChange::Delete(id.clone())),
+        CheckedChange::DeleteWhere(filter) => Some(CheckedChange::DeleteWhere(filter.clone())),
+        CheckedChange::Upsert(_) | CheckedChange::Insert(_) | CheckedChange::Patch { .. } => None,
+    };
+    changes.iter().map(again).collect()
 }
 
 fn tag(request: &WriteRequest) -> Option<IdempotencyTag> {
