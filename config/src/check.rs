@@ -25,9 +25,7 @@ impl Settings {
         range("storage.segment.compression_level", u64::from(self.storage.segment.compression_level), 1, 22)?;
         range("storage.wal_config.file_bytes_max", wal.file_bytes_max, FILE_BYTES_MIN, u64::from(u32::MAX))?;
         range("storage.wal_config.memory_flush_size_bytes", wal.memory_flush_size_bytes, 1, 1 << 40)?;
-        if let Some(copies) = wal.copies {
-            range("storage.wal_config.copies", u64::from(copies), 1, 2)?;
-        }
+        range("storage.wal_config.copies", u64::from(wal.copies), 0, 2)?;
         let disk = &self.storage.disk;
         let times = [
             ("check_every_ms", disk.check_every_ms),

@@ -21,10 +21,9 @@ pub struct WalSettings {
     pub codec: Codec,
     /// Bytes after which a log starts its next file.
     pub file_bytes_max: u64,
-    /// Disks on which the log, the segments and the indexes of a shard are kept: 1 or 2. By default 2 where two or more disks are
+    /// Disks on which the log, the segments and the indexes of a shard are kept, 1 or 2; 0 means 2 where two or more disks are
     /// configured, otherwise 1. Buckets keep their own copies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copies: Option<u8>,
+    pub copies: u8,
     /// Bytes that a shard holds in memory before it writes a segment.
     pub memory_flush_size_bytes: u64,
 }
@@ -38,7 +37,7 @@ impl Default for WalSettings {
             collection_affinity: true,
             codec: Codec::default(),
             file_bytes_max: 64 << 20,
-            copies: None,
+            copies: 0,
             memory_flush_size_bytes: 128 << 20,
         }
     }

@@ -8,7 +8,7 @@ use figment::value::Value;
 use proximadb_config::Settings;
 
 /// Every setting with a default, in the order of the file.
-const SETTINGS: [(&str, &str); 17] = [
+const SETTINGS: [(&str, &str); 27] = [
     ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
     ("server.rest_listen", "Address of REST; port 0 takes a free one."),
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
@@ -35,8 +35,30 @@ const SETTINGS: [(&str, &str); 17] = [
     ),
     ("storage.wal_config.codec", "Payload of the log: Avro, which other programs can read, or Bincode. A log may mix both."),
     ("storage.wal_config.file_bytes_max", "Bytes after which a log starts its next file."),
+    (
+        "storage.wal_config.copies",
+        "Disks on which the log, the segments and the indexes of a shard are kept, 1 or 2; 0 means 2 where two or more disks are\nconfigured, otherwise 1. Buckets keep their own copies.",
+    ),
     ("storage.wal_config.memory_flush_size_bytes", "Bytes that a shard holds in memory before it writes a segment."),
     ("storage.segment.compression_level", "Level of zstd, 1 (fast) to 22 (small)."),
+    ("storage.disk.check_every_ms", "Milliseconds between two looks at each disk."),
+    (
+        "storage.disk.answer_within_ms",
+        "Milliseconds that a disk may take to answer such a look, and that a start waits for it before the others are served.",
+    ),
+    ("storage.disk.deadline_ms", "Milliseconds after which a read or write that has not ended has failed; a large one gets more."),
+    ("storage.disk.copy_deadline_ms", "Milliseconds after which the second copy of a write is given up, and the write goes on with one."),
+    ("storage.disk.warn_free_bytes", "Free bytes below which a disk is called low; at most a tenth of the disk counts."),
+    (
+        "storage.disk.refuse_free_bytes",
+        "Free bytes below which records are refused, while deletes and compaction go on; at most a twentieth of the disk counts.",
+    ),
+    ("storage.disk.reserve_bytes", "Bytes that are kept back for when there is no other room; at most a hundredth of the disk counts."),
+    (
+        "storage.disk.scrub_bytes_per_second",
+        "Bytes of stored files that are read and checked again each second; 0 for as many as the disk gives.",
+    ),
+    ("storage.disk.scrub_every_seconds", "Seconds between two such readings of everything."),
     ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
     ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
     ("log.filter", "Levels by target: \"info\", or \"info,proximadb_wal=debug\"."),

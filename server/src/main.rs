@@ -129,7 +129,7 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     if with_sample {
         sample::load(&*database, server.rest_listen).await?;
     }
-    told.to_stop().await;
+    told.wait().await;
     say("stopping: requests under way may finish");
     stop.send_replace(true);
     rest.await??;
@@ -172,7 +172,7 @@ impl Told {
     }
 
     /// Waits for SIGTERM or SIGINT.
-    async fn to_stop(&mut self) {
+    async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

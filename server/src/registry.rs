@@ -88,7 +88,7 @@ pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std
 fn partners(settings: &Settings, sites: &[SiteSettings]) -> BTreeMap<u32, u32> {
     let disks: Vec<u32> =
         sites.iter().filter(|s| local(&s.storage_url).is_some() && local(&s.wal_url).is_some()).map(|s| s.instance).collect();
-    if settings.storage.wal_config.copies == Some(1) || disks.len() < 2 {
+    if settings.storage.wal_config.copies == 1 || disks.len() < 2 {
         return BTreeMap::new();
     }
     let next = disks.iter().cycle().skip(1);
