@@ -110,7 +110,9 @@ def server_rate(server: Path, folders: list[str], copies: int, records: int) -> 
                 time.sleep(2)
 
                 def work(name: str) -> Callable[[object, object], multiprocessing.Process]:
-                    return lambda ready, go: multiprocessing.Process(target=ingest, args=(address, name, records, ready, go))
+                    return lambda ready, go: multiprocessing.Process(
+                        target=ingest, args=(address, name, records, ready, go)
+                    )
 
                 seconds = together([work(name) for name in names])
                 if copies == 2:
@@ -139,14 +141,18 @@ def main() -> None:
         rates = sorted(measure() for _ in range(arguments.runs))
         return f"{statistics.median(rates):,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f})"
 
-    print("disks | copies | records/s, durable | disk: fdatasync after each batch, records/s | disk: in one piece, records/s")
+    print(
+        "disks | copies | records/s, durable | disk: fdatasync after each batch, records/s | disk: in one piece, records/s"
+    )
     record = DIMENSION * 4
     for disks in range(1, len(arguments.folders) + 1):
         folders = arguments.folders[:disks]
         synced = middle(lambda folders=folders: disk_rate(folders, nbytes, BATCH_BYTES) / record)  # type: ignore[misc]
         whole = middle(lambda folders=folders: disk_rate(folders, nbytes, 0) / record)  # type: ignore[misc]
         for copies in (1, 2) if disks > 1 else (1,):
-            rate = middle(lambda folders=folders, copies=copies: server_rate(arguments.server, folders, copies, arguments.records))  # type: ignore[misc]
+            rate = middle(
+                lambda folders=folders, copies=copies: server_rate(arguments.server, folders, copies, arguments.records)
+            )  # type: ignore[misc]
             print(f"{disks} | {copies} | {rate} | {synced} | {whole}", flush=True)
 
 

@@ -55,10 +55,15 @@ def main() -> None:
                     start = time.perf_counter()
                     found = [client.search(name, query, k=K, ef=ef, include_metadata=metadata) for query in queries]
                     took = time.perf_counter() - start
-                    hits = sum(len({int(i) for i in result.ids} & set(map(int, row))) for result, row in zip(found, truth, strict=True))
+                    hits = sum(
+                        len({int(i) for i in result.ids} & set(map(int, row)))
+                        for result, row in zip(found, truth, strict=True)
+                    )
                     walks = sum(result.stats.graph_walks > 0 for result in found)
                     rate = len(queries) / took
-                    print(f"{protocol} ef {ef}, metadata {metadata}: recall@{K} {hits / truth.size:.4f}, {rate:,.0f}/s, {walks} walks")
+                    print(
+                        f"{protocol} ef {ef}, metadata {metadata}: recall@{K} {hits / truth.size:.4f}, {rate:,.0f}/s, {walks} walks"
+                    )
     with ProximaDBClient(arguments.grpc, protocol="grpc") as client:
         client.delete_collection(name)
 
