@@ -307,6 +307,28 @@ mod tests {
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
 
+    /// Files that this version wrote once are read for ever, and written alike as long as it is this version.
+    #[test]
+    fn the_fixtures_are_read_and_written() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testdata/manifest");
+        let states = [("live", ShardState::Live), ("dropped", ShardState::Dropped), ("moving", ShardState::Moving(SiteId(uid(8))))];
+        for (name, state) in states {
+            let mut manifest = sample();
+            manifest.state = state;
+            if state == ShardState::Dropped {
+                manifest.segments.clear();
+            }
+            let path = folder.join(format!("{name}-v1.manifest"));
+            if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
+                std::fs::create_dir_all(&folder).expect("a folder");
+                std::fs::write(&path, manifest.encode()).expect("writable");
+            }
+            let bytes = std::fs::read(&path).expect("the fixture is committed");
+            assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest), "{name}");
+            assert_eq!(manifest.encode(), bytes, "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_changed_byte_goes_unnoticed(place in 0usize..1_000, flip in 1u8..) {
