@@ -22,13 +22,13 @@ const MIB: u64 = 64;
 const BEFORE: Duration = Duration::from_millis(1_200);
 const DURING: Duration = Duration::from_millis(2_500);
 /// A disk that hangs is found out by its deadlines, so that takes longer.
-const WHILE_HUNG: Duration = Duration::from_secs(9);
+const WHILE_HUNG: Duration = Duration::from_secs(11);
 /// How long a repaired disk may take until it is served again.
 const REPAIR_MAX: Duration = Duration::from_secs(20);
 /// How long a start beside a bad disk may take.
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long any answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(8);
+const ANSWER_MAX: Duration = Duration::from_secs(15);
 const PACE: Pace = Pace { ends_with_server: false, must_succeed: false, rest: Duration::from_millis(2), operations: u64::MAX };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ pub(super) struct Known {
     /// Manifests of dropped shards that are kept until every site is there.
     tombs: Vec<FoundShard>,
     /// Shards that were handed over to a site that is away.
-    moving: Vec<FoundShard>,
+    pub(super) moving: Vec<FoundShard>,
 }
 
 impl Engine {

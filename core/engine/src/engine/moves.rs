@@ -386,6 +386,34 @@ impl Engine {
                 Err(e) => task.failed(&e),
             }
         }
+        self.take_back(second.id, task).await;
+    }
+
+    /// Opens the shards that were on their way to a lost site and of which it has nothing, as its second copies show: they never
+    /// left.
+    async fn take_back(&self, lost: proximadb_model::SiteId, task: &Task) {
+        let on_the_way: Vec<_> = {
+            let mut known = self.known.lock().await;
+            known.moving.extract_if(.., |found| found.manifest.state == ShardState::Moving(lost)).collect()
+        };
+        for found in on_the_way {
+            let id = found.manifest.shard;
+            let Some(collection) = self.catalog.get(id.collection).filter(|c| c.shard(id.index).is_err()) else { continue };
+            let opened = async {
+                let shard = recover::open_shard(&self.env, found).await?;
+                shard.update(proximadb_model::CollectionPatch::default()).await?;
+                Ok::<_, PortError>(shard)
+            };
+            match opened.await {
+                Ok(shard) => {
+                    self.bring_originals(std::iter::once(&shard));
+                    collection.set_slot(id.index, Slot::Open(Arc::clone(&shard)));
+                    self.write_cards(&[shard]).await;
+                }
+                Err(e) => task.failed(&e),
+            }
+        }
+        self.report_gaps();
     }
 
     async fn bring_back_one(&self, collection: &OpenCollection, found: recover::FoundShard, task: &Task) -> Result<()> {

@@ -78,11 +78,20 @@ impl Writer {
         }
         self.uncertain.clear();
         for number in current.number.0..next.number.0 {
+            if !self.may_tidy() {
+                break;
+            }
             if let Err(e) = self.shop.files.delete_manifest(ManifestNumber(number)).await {
                 tracing::warn!(shard = %self.shard.id, number, error = chain(&e), "an old manifest could not be deleted");
             }
         }
         Ok(Arc::new(next))
+    }
+
+    /// Whether the site is known to take writes. Where it is not, what only tidies up is left to the next time or the next start, so
+    /// that what waits for the writer is refused soon and not after one deadline more for each file.
+    fn may_tidy(&self) -> bool {
+        self.shard.site.takes_writes().is_ok()
     }
 
     /// Takes over finished background work, or notes its failure and tries again later.
@@ -170,6 +179,9 @@ impl Writer {
         snapshot.frozen = None;
         snapshot.manifest = manifest;
         self.publish(snapshot);
+        if !self.may_tidy() {
+            return Ok(());
+        }
         for entry in before.manifest.segments.iter().filter(|s| replaced.contains(&s.meta.id)) {
             if let Some((meta, _)) = &entry.dead {
                 self.shop.files.delete_dead(meta.id).await?;
