@@ -12,8 +12,8 @@ use crate::torture::ledger::{Violation, Wrong};
 use crate::world::give_way;
 
 /// Looks at the tasks before one counts as stuck.
-const LOOKS_MAX: usize = 400;
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS_MAX: usize = 900;
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Destroys a site in the middle of writes, brings its shards back on another one, and judges.
 pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
