@@ -19,8 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn play(stage: &mut Stage, tale: &mut Tale) {
     let clock = SimClock::of_tokio();
     if !in_step(stage).await {
-        // Without complete copies nothing is promised for the loss of a disk.
-        return;
+        let sites = stage.world.engine().sites().await;
+        let told: Vec<_> = sites.iter().map(|site| (site.instance, &site.state, &site.mirror, &site.log_copies)).collect();
+        let what = format!("second copies are not complete although nothing is wrong: {told:?}");
+        return tale.found([Violation::new(Wrong::Other, what)]);
     }
     let books = stage.books.clone();
     let engine = stage.world.engine();
