@@ -251,14 +251,14 @@ pub async fn site_identity(filesystem: &dyn Filesystem, new: Option<SiteId>) -> 
     };
     if let Some(id) = identity_of_shards(filesystem).await? {
         tracing::warn!(site = %id, error = chain(&absent), "the site's marker is written anew, from what its shards say");
-        filesystem.put(layout::SITE_MARKER, Bytes::from(format!("{HEADER}{id}\n")), PutMode::Overwrite).await?;
+        filesystem.put(layout::SITE_MARKER, marker_of(id), PutMode::Overwrite).await?;
         return Ok(id);
     }
     if absent.fault != Fault::NotFound {
         return Err(absent);
     }
     let Some(new) = new else { return Err(absent) };
-    match filesystem.put(layout::SITE_MARKER, Bytes::from(format!("{HEADER}{new}\n")), PutMode::CreateOnly).await {
+    match filesystem.put(layout::SITE_MARKER, marker_of(new), PutMode::CreateOnly).await {
         Ok(()) => {}
         Err(e) if e.fault == Fault::Conflict => {}
         Err(e) => return Err(e),
@@ -287,5 +287,35 @@ async fn identity_of_shards(filesystem: &dyn Filesystem) -> Result<Option<SiteId
 pub(crate) fn read_marker(bytes: &[u8]) -> Result<SiteId> {
     let corrupt = || PortError::new(Fault::Corrupt, "site.open", layout::SITE_MARKER, "is not the marker of a site");
     let text = std::str::from_utf8(bytes).map_err(|_| corrupt())?;
-    text.strip_prefix(HEADER).and_then(|rest| rest.strip_suffix('\n')).and_then(|id| id.parse().ok()).ok_or_else(corrupt)
+    let id = text.strip_prefix(HEADER).and_then(|rest| rest.split('\n').next()).and_then(|id| id.parse().ok()).ok_or_else(corrupt)?;
+    // Markers of the first release end after the identity. A damaged digit of it would be another site.
+    if bytes == marker_of(id) || *bytes == *format!("{HEADER}{id}\n").as_bytes() { Ok(id) } else { Err(corrupt()) }
+}
+
+/// The marker's bytes: text, with the CRC-32C of everything before its last line.
+fn marker_of(id: SiteId) -> Bytes {
+    let text = format!("{HEADER}{id}\n");
+    let checksum = crc32c::crc32c(text.as_bytes());
+    Bytes::from(format!("{text}crc32c = {checksum:08x}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proximadb_model::Uid;
+
+    #[test]
+    fn a_marker_is_read_and_no_changed_byte_of_it_goes_unnoticed() {
+        let id = SiteId(Uid([0x5a; 16]));
+        let marker = marker_of(id);
+        assert_eq!(read_marker(&marker).expect("whole"), id);
+        assert_eq!(read_marker(format!("{HEADER}{id}\n").as_bytes()).expect("of the first release"), id);
+        for place in 0..marker.len() {
+            for bit in 0..8 {
+                let mut damaged = marker.to_vec();
+                damaged[place] ^= 1 << bit;
+                assert_eq!(read_marker(&damaged).expect_err("damaged").fault, Fault::Corrupt, "byte {place}, bit {bit}");
+            }
+        }
+    }
 }

@@ -350,9 +350,12 @@ impl Engine {
         }
         let known = self.known.lock().await;
         let there = |id: &proximadb_model::SiteId| self.site(*id).is_some();
-        let remembered = known.peers.iter().find(|((_, id), location)| **location == site.location && !there(id));
-        remembered
+        let was_here = known.peers.iter().filter(|((_, id), location)| **location == site.location && !there(id));
+        // Of several that were here once, the one that shards are missed from.
+        let missed = |id: &proximadb_model::SiteId| known.cards.values().any(|home| home == id);
+        was_here
             .map(|((_, id), _)| *id)
+            .max_by_key(missed)
             .ok_or_else(|| PortError::new(Fault::Unavailable, "site.fail_over", &site.location, "no other site remembers what was here"))
     }
 
