@@ -18,5 +18,6 @@ pub use entropy::SimEntropy;
 pub use executor::SimExecutor;
 pub use faults::{Effect, Injection};
 pub use filesystem::SimFilesystem;
+pub use rng::Rng;
 pub use sectors::SECTOR_BYTES;
 pub use telemetry::SimTelemetry;
