@@ -2,13 +2,12 @@
 //!
 //! [`open`] makes a [`proximadb_ports::Filesystem`] of a URL; [`LocalDisk`] is the [`proximadb_ports::Disk`] of a directory;
 //! [`DirLock`] keeps a second process off a disk root, [`Reserve`] keeps room on it back. Around any store or disk go
-//! [`MirroredFilesystem`] (second copies), [`scoped`] (a part of it), [`deadlined`] and [`deadlined_disk`] (no operation without
+//! [`MirroredFilesystem`] (second copies), [`scoped`] (a part of it), [`deadlined`] (no operation without
 //! an end). Knows nothing of segments and logs; of manifests only that they name other objects.
 
 mod blocking;
 mod bucket;
 mod deadline;
-mod deadlined_disk;
 mod deadlined_filesystem;
 mod dir_lock;
 mod directory;
@@ -26,7 +25,6 @@ mod tasks;
 mod turns;
 
 pub use deadline::DeadlineSettings;
-pub use deadlined_disk::deadlined_disk;
 pub use deadlined_filesystem::deadlined;
 pub use dir_lock::DirLock;
 pub use directory::create_directory;
