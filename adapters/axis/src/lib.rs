@@ -8,12 +8,13 @@ mod builtin;
 mod codes;
 mod flat;
 mod graph;
+mod heads;
 mod layers;
+mod recall;
 mod scan;
 mod scratch;
 mod select;
 mod sidecar;
-mod sketch;
 
 pub use builtin::{BuiltinMetric, BuiltinScorer};
 pub use flat::{FlatFactory, FlatIndex};

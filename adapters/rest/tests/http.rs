@@ -260,7 +260,7 @@ async fn collections_answer_as_documented() {
         (&described["name"], &described["dimension"], &described["metric"]),
         (&json!("documents"), &json!(384), &json!("dot_product"))
     );
-    assert_eq!(described["index"], json!({"kind": "auto", "m": 32, "ef_construction": 128, "ef_search": 96}));
+    assert_eq!(described["index"], json!({"kind": "auto", "m": 32, "ef_construction": 200, "ef_search": 96}));
     assert_eq!(described["schema"], json!({"year": "integer"}));
     assert_eq!(described["created"], "1970-01-01T00:00:00Z");
     server.database.set_mishap(Mishap { existing: true, ..Mishap::default() });
