@@ -28,7 +28,7 @@ class SymphonyQG(Peer):
     def search(self, query: np.ndarray, k: int, params: Params, allow: Any = None) -> list[int]:
         return self.index.search(query[None], k, max(params["ef"], k), 1)[0][0]
 
-    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int) -> Any:
+    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int, allow: Any = None) -> Any:
         return self.index.search_batch(queries, k, max(params["ef"], k), threads)[0]
 
 
@@ -60,7 +60,7 @@ class Svs(Peer):
         self.prepare(k, params, 1)
         return self.index.search(query[None], k)[0][0]
 
-    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int) -> Any:
+    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int, allow: Any = None) -> Any:
         self.prepare(k, params, threads)
         return self.index.search(queries, k)[0]
 
@@ -148,7 +148,7 @@ class Hnswlib(Peer):
     def search(self, query: np.ndarray, k: int, params: Params, allow: Any = None) -> list[int]:
         return self.batch(query, k, params, 1)[0]
 
-    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int) -> Any:
+    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int, allow: Any = None) -> Any:
         self.index.set_ef(max(params["ef"], k))
         return self.index.knn_query(queries, k, num_threads=threads)[0]
 
@@ -175,7 +175,7 @@ class Usearch(Peer):
         self.index.expansion_search = params["ef"]
         return self.index.search(query, k, threads=1).keys
 
-    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int) -> Any:
+    def batch(self, queries: np.ndarray, k: int, params: Params, threads: int, allow: Any = None) -> Any:
         self.index.expansion_search = params["ef"]
         return self.index.search(queries, k, threads=threads).keys
 

@@ -26,6 +26,8 @@ from peer import Params, Peer
 K = 10
 RECALL_ENOUGH = 0.995
 """Beyond the highest level that is compared, so that the curve brackets it."""
+QUERIES_MIN = 50
+"""A pass has at least so many queries, however long they take."""
 PEERS = {peer.name: peer for peer in [*LIBRARIES, *ENGINES]}
 
 
@@ -75,13 +77,13 @@ class Run:
         recall = self.data.recall(found, label, K)
         rate = statistics.median(wall for wall, _ in calls)
         measured = {"call_qps": rate, "call_cpu_qps": statistics.median(cpu for _, cpu in calls)}
-        if self.peer.batch is not None and allow is None:
-            batches = [self.batch(params, rate, 1, found, label) for _ in range(self.repeats)]
+        if self.peer.batch is not None:
+            batches = [self.batch(params, allow, 1, rate, found, label) for _ in range(self.repeats)]
             measured |= {
                 "batch_qps": statistics.median(wall for wall, _ in batches),
                 "batch_cpu_qps": statistics.median(cpu for _, cpu in batches),
             }
-            two = [self.batch(params, 2 * rate, 2, found, label)[0] for _ in range(self.repeats)]
+            two = [self.batch(params, allow, 2, 2 * rate, found, label)[0] for _ in range(self.repeats)]
         else:
             two = [self.two_callers(params, allow, rate) for _ in range(self.repeats)]
         # A library is given the better of its two ways to be called.
@@ -110,7 +112,7 @@ class Run:
         cpu, started = time.process_time(), time.perf_counter()
         for query in self.data.queries[order[:-10]]:
             answers.append(self.peer.search(query, K, params, allow))
-            if time.perf_counter() - started > self.seconds:
+            if len(answers) >= QUERIES_MIN and time.perf_counter() - started > self.seconds:
                 break
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
         found.update((int(query), list(ids)) for query, ids in zip(order, answers, strict=False))
@@ -118,22 +120,23 @@ class Run:
 
     def portion(self, rate: float) -> np.ndarray:
         """Queries for one pass, as many as take about the time of a pass."""
-        count = max(50, min(len(self.data.queries), int(rate * self.seconds)))
+        count = max(QUERIES_MIN, min(len(self.data.queries), int(rate * self.seconds)))
         return self.random.permutation(len(self.data.queries))[:count]
 
     def batch(
-        self, params: Params, rate: float, threads: int, found: dict[int, list[int]], label: str
+        self, params: Params, allow: Any, threads: int, rate: float, found: dict[int, list[int]], label: str
     ) -> tuple[float, float]:
+        """One pass in one call, which must find what single calls found."""
         order = self.portion(rate)
         queries = np.ascontiguousarray(self.data.queries[order])
         # Starts the library's threads.
-        self.peer.batch(queries[:threads], K, params, threads)
+        self.peer.batch(queries[:threads], K, params, threads, allow)
         cpu, started = time.process_time(), time.perf_counter()
-        ids = self.peer.batch(queries, K, params, threads)
+        ids = self.peer.batch(queries, K, params, threads, allow)
         took, cpu = time.perf_counter() - started, time.process_time() - cpu
         answers = {int(query): list(row) for query, row in zip(order, ids, strict=True)}
         both = [query for query in answers if query in found]
-        recall, alone = (self.data.recall({query: ids[query] for query in both}, label, K) for ids in (answers, found))
+        recall, alone = (self.data.recall({query: of[query] for query in both}, label, K) for of in (answers, found))
         if len(both) >= 50 and recall < alone - 0.05:
             raise RuntimeError(f"a batch finds {recall:.3f} where single calls find {alone:.3f}: not the same search")
         return len(order) / took, len(order) / cpu

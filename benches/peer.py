@@ -42,8 +42,9 @@ class Peer:
         """One query on the calling thread. `allow` is what `allow` made."""
         raise NotImplementedError
 
-    batch: Callable[[np.ndarray, int, Params, int], Any] | None = None
-    """Many queries in one call with so many threads, where a library has that: it saves Python's share of each query."""
+    batch: Callable[..., Any] | None = None
+    """As `search`, many queries in one call with so many threads (queries, k, params, threads, allow), where a library has that: it saves
+    Python's share of each query."""
 
     def allow(self, allowed: Filter) -> Any:
         """A filter in the system's own form, made once before its queries."""
