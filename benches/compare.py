@@ -54,14 +54,16 @@ class Comparison:
         if self.options.rows is not None:
             command += ["--rows", str(self.options.rows)]
         before = self.out.stat().st_size
-        done = subprocess.run(
-            command,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=self.options.timeout,
-        )
+        # What a peer that is stopped leaves behind goes with this folder.
+        with tempfile.TemporaryDirectory(prefix="proximadb-bench-") as folder:
+            done = subprocess.run(
+                command,
+                env=self.environment | {"TMPDIR": folder},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=self.options.timeout,
+            )
         sys.stderr.write(done.stderr)
         written = self.out.read_bytes()[before:].decode().splitlines()
         if done.returncode != 0 and not any(json.loads(line)["what"] == "failed" for line in written):
