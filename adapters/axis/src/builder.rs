@@ -63,11 +63,22 @@ pub(crate) fn shuffled(rows: usize, seed: u64) -> Vec<u32> {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(codes: &'a Codes, nodes: usize, shape: Shape, budget: &'a Budget) -> Self {
+    pub(crate) fn new(codes: &'a Codes, shape: Shape, budget: &'a Budget) -> Self {
         let width = |layer: usize| if layer == 0 { shape.m * 2 } else { shape.m };
-        let counts = layer_nodes(nodes, shape.m);
+        let counts = layer_nodes(codes.count(), shape.m);
         let layers = counts.into_iter().enumerate().map(|(layer, nodes)| GrowingLayer::new(nodes, width(layer))).collect();
-        Self { codes, shape, budget, layers, locks: (0..LOCKS).map(|_| Mutex::new(())).collect(), nodes, next: AtomicUsize::new(0) }
+        Self::resume(codes, shape, budget, layers, 0)
+    }
+
+    /// Goes on with layers that hold the first `next` nodes.
+    pub(crate) fn resume(codes: &'a Codes, shape: Shape, budget: &'a Budget, layers: Vec<GrowingLayer>, next: usize) -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { codes, shape, budget, layers, locks, nodes: codes.count(), next: AtomicUsize::new(next) }
+    }
+
+    /// Nodes that it holds or has begun to insert.
+    pub(crate) fn begun(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
     }
 
     /// Inserts the nodes below `end` that were not yet.

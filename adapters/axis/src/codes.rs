@@ -28,6 +28,8 @@ const PASSING_SHARE: f32 = 0.5;
 /// Standard deviations that estimates are given for free, where nothing tells that fewer will do.
 pub(crate) const GENEROSITY: f32 = 1.0;
 const LEVELS: f32 = 127.0;
+/// Components of a row, the largest of those first encoded being one, beyond which codes are made anew.
+const OUTLIER: f32 = 8.0;
 /// Adding it to a number of less than 2^22 leaves the nearest integer in the lowest bits.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 /// Components of a query that is farther than this from rows whose components are at most one, cannot matter more.
@@ -119,19 +121,72 @@ impl Codes {
         }
         let mut row = vec![0.0; dimension];
         codes.mean = codes.mean_of(vectors, &mut row);
-        let mut norms = Vec::with_capacity(order.len());
-        for (node, &id) in order.iter().enumerate() {
-            codes.place(original(vectors, id), &mut row);
-            let code = &mut codes.rows.row_mut(node)[..dimension];
-            let scale = quantize(&row, code);
-            norms.push((scale, (scale * steps_length(code)).powi(2)));
+        let norms: Vec<(f32, f32)> =
+            order.iter().enumerate().map(|(node, &id)| codes.put_row(node, original(vectors, id), &mut row)).collect();
+        if measure == Measure::Dot {
+            codes.radius = codes.longest(&norms);
         }
-        let lifts = if measure == Measure::Dot { codes.lifts(&norms) } else { Vec::new() };
-        for (node, (scale, norm)) in norms.into_iter().enumerate() {
-            let lift = lifts.get(node).copied().unwrap_or_default();
-            codes.heads.set(node, &codes.rows.row(node)[..dimension], scale, norm + lift * lift, lift);
+        for (node, factors) in norms.into_iter().enumerate() {
+            codes.put_head(node, factors);
         }
         codes
+    }
+
+    /// The codes of some of these nodes, in this order, and behind them those of more rows; `None` where a row does not fit into the
+    /// space that was divided.
+    pub(crate) fn extended(&self, nodes: &[u32], vectors: &Vectors, more: &[u32]) -> Option<Self> {
+        let (dimension, count) = (self.dimension, nodes.len() + more.len());
+        let mut codes = Self {
+            rows: AlignedRows::filled(count, self.rows.stride(), 0),
+            heads: Heads::new(dimension, count),
+            mean: self.mean.clone(),
+            ..*self
+        };
+        for (node, &old) in nodes.iter().enumerate() {
+            codes.rows.row_mut(node).copy_from_slice(self.rows.row(old as usize));
+            let Head { scale, norm, lift, .. } = self.heads.of(old);
+            codes.heads.set(node, &codes.rows.row(node)[..dimension], scale, norm, lift);
+        }
+        let mut row = vec![0.0; dimension];
+        for (node, &id) in (nodes.len()..).zip(more) {
+            let factors = codes.put_row(node, original(vectors, id), &mut row);
+            let beyond = self.measure == Measure::Dot && codes.squared(node, factors.0) > self.radius * self.radius;
+            // Rows far beyond all others would be told apart by few steps.
+            if beyond || row.iter().any(|x| x.abs() > OUTLIER) {
+                return None;
+            }
+            codes.put_head(node, factors);
+        }
+        Some(codes)
+    }
+
+    /// Writes the code of a row; gives its scale and its squared norm.
+    fn put_row(&mut self, node: usize, original: &[f32], row: &mut [f32]) -> (f32, f32) {
+        self.place(original, row);
+        let code = &mut self.rows.row_mut(node)[..self.dimension];
+        let scale = quantize(row, code);
+        (scale, (scale * steps_length(code)).powi(2))
+    }
+
+    /// Writes the head of a row whose code is there. Rows for the dot product are brought to the longest one's norm.
+    fn put_head(&mut self, node: usize, (scale, norm): (f32, f32)) {
+        let lift = if self.measure == Measure::Dot { (self.radius * self.radius - self.squared(node, scale)).max(0.0).sqrt() } else { 0.0 };
+        self.heads.set(node, &self.rows.row(node)[..self.dimension], scale, norm + lift * lift, lift);
+    }
+
+    /// The squared norm of what a code stands for, the mean put back.
+    fn squared(&self, node: usize, scale: f32) -> f32 {
+        let code = &self.rows.row(node)[..self.dimension];
+        code.iter().zip(&self.mean).map(|(&step, mean)| (scale * f32::from(step) + mean).powi(2)).sum()
+    }
+
+    fn longest(&self, factors: &[(f32, f32)]) -> f32 {
+        factors.iter().enumerate().map(|(node, &(scale, _))| self.squared(node, scale)).fold(0.0, f32::max).sqrt()
+    }
+
+    /// Rows.
+    pub(crate) fn count(&self) -> usize {
+        self.heads.count()
     }
 
     /// Bytes that they hold.
@@ -306,18 +361,6 @@ impl Codes {
 
     fn code(&self, node: u32) -> &[i8] {
         &self.rows.row(node as usize)[..self.dimension]
-    }
-
-    /// The additional components that bring all rows to the longest one's norm.
-    fn lifts(&mut self, factors: &[(f32, f32)]) -> Vec<f32> {
-        let squared = |(node, &(scale, _)): (usize, &(f32, f32))| {
-            let code = &self.rows.row(node)[..self.dimension];
-            code.iter().zip(&self.mean).map(|(&step, mean)| (scale * f32::from(step) + mean).powi(2)).sum::<f32>()
-        };
-        let norms: Vec<f32> = factors.iter().enumerate().map(squared).collect();
-        let longest = norms.iter().copied().fold(0.0, f32::max);
-        self.radius = longest.sqrt();
-        norms.iter().map(|norm| (longest - norm).max(0.0).sqrt()).collect()
     }
 }
 

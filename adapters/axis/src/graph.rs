@@ -1,6 +1,7 @@
 //! Owns the approximate index: a layered graph walked on compact codes, its finds compared again on the originals. Refuses to
 //! know how the graph is built and how it is written.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::beam::{self, Beam, Place};
 use crate::builder::{Builder, Shape, shuffled};
 use crate::builtin::Measure;
 use crate::codes::{Codes, GENEROSITY, Probe, SignError, Slack};
+use crate::extend::Kept;
 use crate::layers::Layer;
 use crate::recall::{self, HeldOut, Recalls};
 use crate::scan::{Scan, check_query};
@@ -34,6 +36,12 @@ const SLACKS: [f32; 4] = [0.0, 0.5, GENEROSITY, 2.0];
 const SLACK_COST: f32 = 0.005;
 /// Standard deviations that estimates by signs are given for free in scans.
 const SCAN_DEVIATIONS: f32 = 2.5;
+/// A graph that would grow by more than this factor is built anew: its upper layers would be too small.
+const GROWTH_MAX: usize = 3;
+/// The share of its rows that a graph must keep to be worth extending: three of four.
+const KEPT_MIN: (usize, usize) = (3, 4);
+/// The recall that an extended graph may have less than it had before; one with less is built anew.
+const RECALL_LOST_MAX: f32 = 0.03;
 /// A walk that finds less than one in so many of the rows it should is done again as a scan.
 const FOUND_SHARE: usize = 4;
 
@@ -66,24 +74,54 @@ impl IndexFactory for GraphFactory {
         let measure = self.measure(spec, "index.build")?;
         budget.check()?;
         let order = shuffled(vectors.rows(), spec.seed);
-        let nodes = inverse(&order);
         let codes = Codes::encode(&vectors, measure, &order);
-        let error = codes.sign_error();
-        let slack = error.map(|error| error.slack(GENEROSITY));
-        let m = spec.m.clamp(*M_RANGE.start(), *M_RANGE.end());
-        let builder = Builder::new(&codes, order.len(), Shape { m, ef: spec.ef_construction, threads: spec.threads, slack }, budget);
-        let count = recall::held_out(order.len());
-        builder.insert_below(order.len() - count)?;
-        let held_out = HeldOut::new(&order, count, &vectors, &*spec.metric, spec.threads, budget)?;
-        let layers = builder.layers();
-        let mut graph = Graph { measure, codes: &codes, order: &order, nodes: &nodes, layers: &layers, slack, scan_slack: None };
-        graph.slack = least_slack(&graph, &held_out, error)?;
-        let (slack, recalls) = (graph.slack, held_out.recalls(&graph, &mut Scratch::new(order.len()))?);
-        builder.insert_below(order.len())?;
-        let layers = builder.layers();
-        let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
-        let (metric, originals, scratch) = (spec.metric.clone(), vectors.into(), ScratchPool::default());
-        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch }))
+        let made = Made { spec, measure, vectors, budget };
+        Ok(Arc::new(made.finish(codes, order, |codes, shape, budget| Builder::new(codes, shape, budget))?))
+    }
+
+    fn extend(
+        &self,
+        spec: &IndexSpec,
+        vectors: Vectors,
+        base: &dyn VectorIndex,
+        rows: &[Option<u32>],
+        budget: &Budget,
+    ) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let measure = self.measure(spec, "index.extend")?;
+        budget.check()?;
+        let any: &dyn Any = base;
+        let Some(base) = any.downcast_ref::<GraphIndex>() else { return Ok(None) };
+        let fits = base.measure == measure
+            && base.originals.dimension() == vectors.dimension
+            && base.rows() == rows.len()
+            && base.layers.first().is_some_and(|lowest| lowest.width() == 2 * m_of(spec));
+        let kept = Kept::new(rows.len(), |node| rows[base.order[node as usize] as usize].is_some());
+        let is_worth_it = vectors.rows() < GROWTH_MAX * kept.nodes.len() && KEPT_MIN.0 * rows.len() <= KEPT_MIN.1 * kept.nodes.len();
+        if !fits || !is_worth_it || kept.nodes.is_empty() {
+            return Ok(None);
+        }
+        let mut order: Vec<u32> = kept.nodes.iter().filter_map(|&node| rows[base.order[node as usize] as usize]).collect();
+        let mut is_new = vec![true; vectors.rows()];
+        for &row in &order {
+            match is_new.get_mut(row as usize) {
+                Some(new) if *new => *new = false,
+                _ => {
+                    return Err(
+                        PortError::new(Fault::Invalid, "index.extend", KIND, "a row stands twice or lies outside").with_field("rows")
+                    );
+                }
+            }
+        }
+        order.extend(shuffled(vectors.rows(), spec.seed).into_iter().filter(|&row| is_new[row as usize]));
+        let Some(codes) = base.codes.extended(&kept.nodes, &vectors, &order[kept.nodes.len()..]) else { return Ok(None) };
+        let made = Made { spec, measure, vectors, budget };
+        let index = made.finish(codes, order, |codes, shape, budget| {
+            let layers = kept.layers(&base.layers, codes, codes.count());
+            Builder::resume(codes, shape, budget, layers, kept.nodes.len())
+        })?;
+        let worse =
+            index.recall_at(SLACK_BREADTH).zip(base.recall_at(SLACK_BREADTH)).is_some_and(|(now, before)| now < before - RECALL_LOST_MAX);
+        Ok(if worse { None } else { Some(Arc::new(index)) })
     }
 
     fn load(&self, spec: &IndexSpec, originals: Originals, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
@@ -109,6 +147,46 @@ impl IndexFactory for GraphFactory {
         let (metric, scratch, nodes) = (spec.metric.clone(), ScratchPool::default(), inverse(&order));
         Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch }))
     }
+}
+
+/// A graph in the making.
+struct Made<'a> {
+    spec: &'a IndexSpec,
+    measure: Measure,
+    vectors: Vectors,
+    budget: &'a Budget,
+}
+
+impl Made<'_> {
+    /// Inserts what a builder does not hold yet, and measures before the last rows are in what searches find.
+    fn finish(
+        self,
+        codes: Codes,
+        order: Vec<u32>,
+        builder: impl for<'c> FnOnce(&'c Codes, Shape, &'c Budget) -> Builder<'c>,
+    ) -> Result<GraphIndex> {
+        let Self { spec, measure, vectors, budget } = self;
+        let nodes = inverse(&order);
+        let error = codes.sign_error();
+        let slack = error.map(|error| error.slack(GENEROSITY));
+        let builder = builder(&codes, Shape { m: m_of(spec), ef: spec.ef_construction, threads: spec.threads, slack }, budget);
+        let count = recall::held_out(order.len()).min(order.len() - builder.begun());
+        builder.insert_below(order.len() - count)?;
+        let held_out = HeldOut::new(&order, count, &vectors, &*spec.metric, spec.threads, budget)?;
+        let layers = builder.layers();
+        let mut graph = Graph { measure, codes: &codes, order: &order, nodes: &nodes, layers: &layers, slack, scan_slack: None };
+        graph.slack = least_slack(&graph, &held_out, error)?;
+        let (slack, recalls) = (graph.slack, held_out.recalls(&graph, &mut Scratch::new(order.len()))?);
+        builder.insert_below(order.len())?;
+        let layers = builder.layers();
+        let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
+        let (metric, originals, scratch) = (spec.metric.clone(), vectors.into(), ScratchPool::default());
+        Ok(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch })
+    }
+}
+
+fn m_of(spec: &IndexSpec) -> usize {
+    spec.m.clamp(*M_RANGE.start(), *M_RANGE.end())
 }
 
 /// The least slack that costs held-out rows next to no recall; none where signs cost some whatever they are given.

@@ -6,6 +6,7 @@ mod beam;
 mod builder;
 mod builtin;
 mod codes;
+mod extend;
 mod flat;
 mod graph;
 mod heads;

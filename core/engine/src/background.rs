@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, plan};
+use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, Timestamp, plan};
 use proximadb_ports::{Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
 use tokio::sync::mpsc;
 
@@ -106,14 +106,16 @@ impl Workshop {
         let collection = &snapshot.manifest.collection;
         let views: Vec<_> = places.iter().map(|p| snapshot.segments[*p].clone()).collect();
         let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
-        let mut rows = LiveRows::new(views, self.env.clock.now());
+        let now = self.env.clock.now();
+        let base = Base::of(&views, now);
+        let mut rows = LiveRows::new(views, now);
         let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
             return Ok(Merged { sources, view: None, index: None });
         };
         let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {
-            let graph = self.graph(&view.segment, collection, &snapshot.metric).await?;
+            let graph = self.graph(&view.segment, collection, &snapshot.metric, base).await?;
             view.adopt(graph.index, graph.recall_estimate);
             index = Some(graph.sidecar);
         }
@@ -161,11 +163,17 @@ impl Workshop {
         plan::wants_graph(rows, collection.spec.index.kind, &self.env.settings.maintenance) && self.env.graph.supports(metric.descriptor())
     }
 
-    /// Builds a graph over a segment and writes its sidecar.
+    /// Builds a graph over a segment, from one over a part of its rows where there is one that is worth it, and writes its sidecar.
     ///
     /// # Errors
     /// Those of the index and of the store.
-    pub(crate) async fn graph(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>) -> Result<Graph> {
+    pub(crate) async fn graph(
+        &self,
+        segment: &Arc<Segment>,
+        collection: &Collection,
+        metric: &Arc<dyn Metric>,
+        base: Option<Base>,
+    ) -> Result<Graph> {
         let _turn = self.env.heavy_work.acquire().await;
         let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
@@ -175,7 +183,14 @@ impl Workshop {
         let (index, bytes, recall_estimate) = self
             .env
             .background("index-build", move || {
-                let index = factory.build(&spec, vectors.clone(), &budget)?;
+                let extended = match &base {
+                    Some(base) => factory.extend(&spec, vectors.clone(), &*base.index, &base.rows, &budget)?,
+                    None => None,
+                };
+                let index = match extended {
+                    Some(index) => index,
+                    None => factory.build(&spec, vectors.clone(), &budget)?,
+                };
                 let bytes = index.save(checksum);
                 let recall = sampled_recall(&*index, &spec, &vectors, ef, &budget)?;
                 Ok((index, bytes, recall))
@@ -184,6 +199,31 @@ impl Workshop {
         let id = FileId(self.env.entropy.uid());
         let sidecar = self.files.write_index(id, bytes.unwrap_or_default()).await?;
         Ok(Graph { index, sidecar, recall_estimate })
+    }
+}
+
+/// The largest index of segments that are merged, and what has become of its rows.
+pub(crate) struct Base {
+    index: Arc<dyn VectorIndex>,
+    rows: Vec<Option<u32>>,
+}
+
+impl Base {
+    /// Numbers the rows as [`LiveRows`] hands them out.
+    fn of(views: &[SegmentView], now: Timestamp) -> Option<Self> {
+        let largest = (0..views.len()).filter(|at| views[*at].is_graph()).max_by_key(|at| views[*at].live())?;
+        let mut next = 0;
+        let mut number = |view: &SegmentView| -> Vec<Option<u32>> {
+            let place = |row| {
+                view.is_visible(row, now).then(|| {
+                    next += 1;
+                    next - 1
+                })
+            };
+            (0..view.rows()).map(place).collect()
+        };
+        let rows = views.iter().take(largest + 1).map(&mut number).last()?;
+        Some(Self { index: Arc::clone(&views[largest].index), rows })
     }
 }
 
