@@ -210,6 +210,17 @@ pub trait VectorIndex: Send + Sync + 'static {
     /// Bytes resident, shared originals not counted.
     fn resident_bytes(&self) -> usize;
 
+    /// The breadth at which a search for `k` reached `recall` on a sample of held-out rows when the index was built; `None` where it
+    /// was not calibrated or is never reached.
+    fn breadth_for(&self, _recall: f32, _k: usize) -> Option<usize> {
+        None
+    }
+
+    /// The recall@10 that a search of breadth `ef` had on that sample.
+    fn recall_at(&self, _ef: usize) -> Option<f32> {
+        None
+    }
+
     /// Whether the originals are there, which `search` needs.
     fn has_originals(&self) -> bool {
         true
