@@ -330,6 +330,7 @@ async fn collections_and_status_answer_what_the_port_answers() {
     client.flush(v1::FlushRequest { collection: named() }).await.expect("valid");
     let index = client.get_index_status(v1::GetIndexStatusRequest { collection: named() }).await.expect("valid").into_inner();
     assert_eq!((index.status.as_str(), index.recall_estimate, index.segments.len()), ("ready", Some(0.1), 1));
+    assert_eq!((index.resident_bytes, index.filter_bytes), (100, 50));
     let site = client.list_sites(v1::ListSitesRequest {}).await.expect("valid").into_inner().sites.remove(0);
     assert_eq!((site.free_bytes, site.draining), (Some(1), true));
     assert_eq!((site.mirror.as_deref(), site.log_copies.as_deref()), (Some("one object is missing"), Some("in step")));

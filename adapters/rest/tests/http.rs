@@ -133,7 +133,7 @@ async fn bad_input_is_named_and_reaches_nothing() {
         (search, r#"{"vector": [1], "timeout_ms": 600001}"#, "timeout_ms"),
         (search, r#"{"vector": [1, 1e39]}"#, "vector[1]"),
         (search, r#"{"vector": [NaN]}"#, "vector[0]"),
-        (search, r#"{"vector": [1], "recall_target": 0.9}"#, "recall_target"),
+        (search, r#"{"vector": [1], "recall": 0.9}"#, "recall"),
         (search, r#"{"vector": [1], "filter": {"year": {"$gt": null}}}"#, "filter.year.$gt"),
         (search, r#"{"vector": [1], "filter": {"$nor": []}}"#, "filter.$nor"),
         (search, r#"{"vector": [1], "filter": []}"#, "filter"),
@@ -454,6 +454,7 @@ async fn the_server_tells_how_it_is() {
     let server = Server::new();
     let (index, _) = server.accepts("GET", &format!("{C}/index"), "").await;
     assert_eq!((&index["status"], &index["unindexed_rows"], &index["recall_estimate"]), (&json!("ready"), &json!(0), &json!(0.1)));
+    assert_eq!((&index["resident_bytes"], &index["filter_bytes"]), (&json!(100), &json!(50)));
     let (flushed, calls) = server.accepts("POST", &format!("{C}/flush"), "{}").await;
     assert_eq!((flushed, calls.len()), (json!({"flushed": true}), 1));
     let (sites, _) = server.accepts("GET", "/v1/sites", "").await;

@@ -131,16 +131,21 @@ impl ColumnKeeper {
         let mut gone = Vec::new();
         let resident = {
             let mut state = self.state();
-            let mut idle: Vec<(u64, u64)> = state
+            let mut idle: Vec<(u64, u64, usize)> = state
                 .held
                 .iter()
                 .filter(|(_, held)| self.is_idle(held))
-                .map(|(number, held)| (held.used.load(Ordering::Relaxed), *number))
+                .map(|(number, held)| (held.used.load(Ordering::Relaxed), *number, held.bytes))
                 .collect();
+            let idle_bytes: usize = idle.iter().map(|(_, _, bytes)| bytes).sum();
+            if (state.bytes - idle_bytes).saturating_add(bytes) > self.bytes_max {
+                return None;
+            }
             idle.sort_unstable();
-            let mut idle = idle.into_iter();
-            while state.bytes.saturating_add(bytes) > self.bytes_max {
-                let (_, number) = idle.next()?;
+            for (_, number, _) in idle {
+                if state.bytes.saturating_add(bytes) <= self.bytes_max {
+                    break;
+                }
                 if let Some(held) = state.held.remove(&number) {
                     state.bytes -= held.bytes;
                     gone.push((number, held));

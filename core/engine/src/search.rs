@@ -55,8 +55,9 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
     let now = env.clock.now();
     let mut jobs: Vec<Job> = Vec::with_capacity(requests.len());
     for request in requests {
-        // The queries of a batch mostly have one filter.
-        let alike = jobs.last().filter(|job| job.request.filter == request.filter).map(|job| Arc::clone(&job.allowed));
+        // The queries of a batch mostly have one filter, or few.
+        let alike = jobs.iter().rev().take(BATCH_TURN).find(|job| job.request.filter == request.filter);
+        let alike = alike.map(|job| Arc::clone(&job.allowed));
         jobs.push(prepare(env, &shards, request, alike, now).await?);
     }
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.

@@ -351,7 +351,7 @@ impl ValueVisitor for Seen {
 pub async fn g6_values_are_what_paths_lead_to(harness: &mut dyn Harness, seed: u64, cases: u32) {
     let fixed = ["when", "count", "price", "name", "tags", "flag", "number", "text", "list", "nowhere"];
     let paths: Vec<String> = fixed.iter().chain(&LOOSE).chain(&PATHS).map(|path| (*path).to_owned()).collect();
-    let mut chance = Chance::new(seed, 6);
+    let mut chance = Chance::new(seed, 7);
     for _ in 0..cases {
         let input = chance.draw(&input());
         let rows = input.whole();
