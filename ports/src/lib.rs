@@ -35,6 +35,6 @@ pub use error::{Fault, PortError, Result};
 pub use filesystem::{Filesystem, ObjectInfo, PutMode, Reserve, Space};
 pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
 pub use mirror::{Mirror, Partner};
-pub use segment::{RowStream, SegmentReader, SegmentStore, Selection};
+pub use segment::{RowStream, SegmentReader, SegmentStore, Selection, ValueVisitor};
 pub use telemetry::{Label, Telemetry};
 pub use wal::{BatchStream, Wal, WalCodec, WalHolders, WalStats, WalWriter};

@@ -20,6 +20,7 @@ mod reader;
 mod remainder;
 mod select;
 mod store;
+mod values;
 mod verdict;
 mod writer;
 

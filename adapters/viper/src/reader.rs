@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use proximadb_model::{Filter, Projection, Rows};
-use proximadb_ports::{Fault, PortError, Result, RowStream, SegmentReader, Selection};
+use proximadb_ports::{Fault, PortError, Result, RowStream, SegmentReader, Selection, ValueVisitor};
 
 use crate::batch;
 use crate::cache::{ChunkCache, Shelf};
@@ -13,7 +13,7 @@ use crate::file::VerifiedFile;
 use crate::footer::Footer;
 use crate::layout::{EXPIRES, ID, Layout, METADATA, SEQUENCE, VECTOR};
 use crate::pages::{Pages, Wanted};
-use crate::{lookup, originals, select};
+use crate::{lookup, originals, select, values};
 
 /// Rows of one block of a scan.
 const BLOCK_ROWS_MAX: usize = 2_048;
@@ -96,6 +96,10 @@ impl SegmentReader for ViperReader {
             asked.push_from(&found, sorted.partition_point(|known| *known < *row as usize));
         }
         Ok(asked)
+    }
+
+    async fn values(&self, paths: &[String], visitor: &mut dyn ValueVisitor) -> Result<()> {
+        values::visit(self, paths, visitor).await
     }
 
     async fn select(&self, filter: &Filter) -> Result<Selection> {

@@ -1,8 +1,8 @@
 //! Work that a shard's writer hands out and takes back finished: flushing a memtable, merging segments, building a graph.
 //! It only writes new files; what counts is decided by the manifest that the writer commits afterwards.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -105,6 +105,7 @@ impl Workshop {
     pub(crate) async fn merge(&self, snapshot: &Snapshot, places: &[usize]) -> Result<Merged> {
         let collection = &snapshot.manifest.collection;
         let views: Vec<_> = places.iter().map(|p| snapshot.segments[*p].clone()).collect();
+        let paths: BTreeSet<String> = views.iter().flat_map(|v| v.segment.columns.resident_paths()).collect();
         let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
         let now = self.env.clock.now();
         let base = Base::of(&views, now);
@@ -112,6 +113,8 @@ impl Workshop {
         let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
             return Ok(Merged { sources, view: None, index: None });
         };
+        // What filters ask for of the sources they will ask for of the whole.
+        segment.columns.warm(&segment.reader, &paths.into_iter().collect::<Vec<_>>());
         let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proximadb_ports::{Budget, Clock, Entropy, Executor, Fault, IndexFactory, IndexSpec, Metric, PortError, Result, Telemetry, WalCodec};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::columns::ColumnKeeper;
 use crate::parts::MetricSource;
 use crate::settings::EngineSettings;
 
@@ -19,6 +20,7 @@ pub(crate) struct Env {
     pub(crate) flat: Arc<dyn IndexFactory>,
     pub(crate) graph: Arc<dyn IndexFactory>,
     pub(crate) codecs: Vec<Arc<dyn WalCodec>>,
+    pub(crate) columns: Arc<ColumnKeeper>,
     pub(crate) settings: EngineSettings,
     /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
     pub(crate) heavy_work: Semaphore,
@@ -44,6 +46,7 @@ impl Env {
         settings: EngineSettings,
     ) -> Self {
         let problems = Mutex::new(BTreeMap::new());
+        let columns = ColumnKeeper::new(Arc::clone(&clock), Arc::clone(&executor), Arc::clone(&telemetry), settings.filter_bytes_max);
         Self {
             clock,
             entropy,
@@ -53,6 +56,7 @@ impl Env {
             flat,
             graph,
             codecs,
+            columns,
             settings,
             heavy_work: Semaphore::new(1),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),

@@ -80,17 +80,39 @@ pub(crate) async fn get(snapshot: &Snapshot, ids: &[RecordId], wanted: Wanted, n
     Ok(places.into_iter().map(|place| place.and_then(|_| records.next())).collect())
 }
 
-/// The rows of a segment that a reader at `now` may see and for which the filter holds; `None` when these are all.
-/// The second part counts rows whose metadata was looked at.
-pub(crate) async fn allowed(view: &SegmentView, filter: Option<&Filter>, now: Timestamp) -> Result<(Option<RowSet>, u64)> {
+/// The rows of a segment that count, and how that was found out.
+pub(crate) struct Allowed {
+    /// The rows; `None` when all count.
+    pub(crate) rows: Option<RowSet>,
+    /// Rows whose values were looked at in the file.
+    pub(crate) rows_examined: u64,
+    /// What answered the filter, for `explain`.
+    pub(crate) filter: &'static str,
+}
+
+impl Allowed {
+    /// How many rows count, of a segment with so many.
+    pub(crate) fn count(&self, rows: usize) -> usize {
+        self.rows.as_ref().map_or(rows, RowSet::count)
+    }
+}
+
+/// The rows of a segment that a reader at `now` may see and for which the filter holds.
+pub(crate) async fn allowed(view: &SegmentView, filter: Option<&Filter>, now: Timestamp) -> Result<Allowed> {
     let visible = view.visible(now);
-    let Some(filter) = filter else { return Ok((visible, 0)) };
-    let selection = view.segment.reader.select(filter).await?;
-    let mut rows = selection.rows;
+    let Some(filter) = filter else { return Ok(Allowed { rows: visible, rows_examined: 0, filter: "none" }) };
+    let segment = &view.segment;
+    let (mut rows, rows_examined, by) = match segment.columns.select(&segment.reader, filter) {
+        Ok(rows) => (rows, 0, "memory"),
+        Err(absent) => {
+            let selection = segment.reader.select(filter).await?;
+            (selection.rows, selection.rows_examined, absent.as_str())
+        }
+    };
     if let Some(visible) = visible {
         rows.intersect(&visible);
     }
-    Ok((Some(rows), selection.rows_examined))
+    Ok(Allowed { rows: Some(rows), rows_examined, filter: by })
 }
 
 /// The number of records that a reader at `now` sees and for which the filter holds.
@@ -103,7 +125,7 @@ pub(crate) async fn count(snapshot: &Snapshot, filter: Option<&Filter>, now: Tim
         }
     }
     for view in &snapshot.segments {
-        count += allowed(view, filter, now).await?.0.map_or(view.rows(), |rows| rows.count());
+        count += allowed(view, filter, now).await?.count(view.rows());
     }
     Ok(count as u64)
 }
@@ -115,7 +137,7 @@ pub(crate) async fn select_ids(snapshot: &Snapshot, filter: Option<&Filter>, now
         ids.push(id.clone());
     }
     for view in &snapshot.segments {
-        let (rows, _) = allowed(view, filter, now).await?;
+        let rows = allowed(view, filter, now).await?.rows;
         let rows = rows.unwrap_or_else(|| RowSet::all(view.rows()));
         for row in rows.iter() {
             ids.push(resident_id(view, row)?);
@@ -154,7 +176,7 @@ pub(crate) async fn page(
         offer(id.as_str(), place);
     }
     for (segment, view) in snapshot.segments.iter().enumerate() {
-        let (rows, _) = allowed(view, filter, now).await?;
+        let rows = allowed(view, filter, now).await?.rows;
         let rows = rows.unwrap_or_else(|| RowSet::all(view.rows()));
         for row in rows.iter() {
             if let Some(id) = view.segment.ids.id(row) {
