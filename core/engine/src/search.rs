@@ -93,6 +93,9 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
     Ok(responses)
 }
 
+/// Why an index did not walk.
+const SCANNED: &str = "scanning the codes of the rows that are allowed costs less than a walk";
+
 /// Searches of a batch that one computation runs before others get their turn.
 const BATCH_TURN: usize = 8;
 
@@ -383,7 +386,7 @@ impl Job {
                     allowed: allowed as u64,
                     index: view.index.kind(),
                     strategy: plan.strategy.as_str(),
-                    reason: plan.reason,
+                    reason: if counters.code_distances > 0 && counters.graph_walks == 0 { SCANNED } else { plan.reason },
                     filter: self.allowed.get(shard).and_then(|s| s.get(source)).map_or("none", |allowed| allowed.filter),
                     ef: params.filter(|params| !params.exact).map(|params| params.ef),
                     recall_estimate,
