@@ -12,11 +12,12 @@ use proximadb_ports::{
     SegmentExplain,
 };
 
-use crate::env::{CancelOnDrop, Env};
+use crate::env::{CancelOnDrop, Env, compute_here};
 use crate::snapshot::{Place, SegmentView, Snapshot};
 use crate::{read, segment_build};
 
 mod late;
+mod short;
 
 /// Checks a request against the limits, which every transport shares, and against the collection.
 ///
@@ -48,6 +49,13 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
     }
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.
     let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
+    if let [job] = &jobs[..]
+        && job.is_short(&shards)
+        && let Some(job) = jobs.pop()
+    {
+        let searched = compute_here(|| job.run(&shards, now))?;
+        return Ok(vec![searched.finish(env, &shards, started).await?]);
+    }
     // Each part of a batch is one computation, so that a single search pays for one hand-over and a batch uses every thread.
     let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
     let size = jobs.len().div_ceil(parts).max(1);
@@ -59,9 +67,8 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
     }
     let mut responses = Vec::new();
     for part in futures_util::future::join_all(running).await {
-        for mut searched in part? {
-            searched.finish_late(env, &shards).await?;
-            responses.push(searched.into_answer(&shards).into_response(env, &shards, started).await?);
+        for searched in part? {
+            responses.push(searched.finish(env, &shards, started).await?);
         }
     }
     Ok(responses)
@@ -280,6 +287,11 @@ impl Job {
 }
 
 impl Searched {
+    async fn finish(mut self, env: &Env, shards: &[Arc<Snapshot>], started: Duration) -> Result<SearchResponse> {
+        self.finish_late(env, shards).await?;
+        self.into_answer(shards).into_response(env, shards, started).await
+    }
+
     fn into_answer(self, shards: &[Arc<Snapshot>]) -> Answer {
         let Self { job, metric, top, stats, .. } = self;
         let mut found = top.into_sorted();
