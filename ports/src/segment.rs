@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proximadb_model::{FileId, Filter, Projection, RowSet, Rows, Schema, SegmentMeta, ShardId, Value};
+use proximadb_model::{FileId, Filter, Metadata, Projection, RowSet, Rows, Schema, SegmentMeta, ShardId, Value};
 
 use crate::error::Result;
 
 /// Segments of one site.
 ///
 /// Guarantees:
-/// - G1 what `write` was given is what `scan`, `vectors` and `fetch` give back, row for row, bit for bit, in the same order;
+/// - G1 what `write` was given is what `scan`, `vectors`, `fetch` and `metadata` give back, row for row, bit for bit, in the same order;
 /// - G2 once `write` has returned the file is whole and durable; a failed or dropped write leaves nothing that lists as a segment;
 /// - G3 `open` fails with `Corrupt` when size or checksum differ from the meta, and never serves such bytes;
 /// - G4 `select` answers exactly `Filter::matches` for every row, with or without pruning;
@@ -80,6 +80,13 @@ pub trait SegmentReader: Send + Sync + 'static {
     /// # Errors
     /// `Corrupt`; `Unavailable`.
     async fn values(&self, paths: &[String], visitor: &mut dyn ValueVisitor) -> Result<()>;
+
+    /// The metadata of the given rows, in the order asked: what every search does for its hits, and so is kept in memory as far as
+    /// there is room for it.
+    ///
+    /// # Errors
+    /// As of [`SegmentReader::fetch`].
+    async fn metadata(&self, rows: &[u32]) -> Result<Vec<Arc<Metadata>>>;
 
     /// The rows for which the filter holds, and how that was found out.
     ///

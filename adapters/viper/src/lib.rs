@@ -6,6 +6,7 @@ mod batch;
 mod bounds;
 mod cache;
 mod column;
+mod compact;
 mod error;
 mod evaluate;
 mod file;

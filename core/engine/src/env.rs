@@ -1,6 +1,7 @@
 //! What every part of the engine shares: ports, settings, and the list of what is wrong.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -130,6 +131,15 @@ impl Env {
     }
 }
 
+/// Runs a computation of some hundred microseconds at most where its caller is: handing it over would cost as much again.
+///
+/// # Errors
+/// Its own; `Internal` when it panicked.
+pub(crate) fn compute_here<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the computation owned is dropped with it, and what it borrowed it could only read.
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err(panicked()))
+}
+
 fn panicked() -> PortError {
     PortError::new(Fault::Internal, "compute", "a computation", "ended without an answer")
 }
@@ -140,5 +150,19 @@ pub(crate) struct CancelOnDrop(pub(crate) Budget);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_computation_that_panics_here_is_an_internal_error() {
+        assert_eq!(compute_here(|| Ok(7)).expect("no error"), 7);
+        let failed: Result<()> = compute_here(|| Err(PortError::new(Fault::Deadline, "search", "a test", "is over")));
+        assert_eq!(failed.expect_err("its own").fault, Fault::Deadline);
+        let panicked: Result<()> = compute_here(|| panic!("asked for by a test"));
+        assert_eq!(panicked.expect_err("a panic").fault, Fault::Internal);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proximadb_model::{Filter, Projection, RecordId, RowSet, Timestamp, TopK};
+use proximadb_model::{Filter, Projection, RecordId, RowSet, Rows, Timestamp, TopK};
 use proximadb_ports::{Fault, PortError, ReadOptions, Result, StoredRecord};
 
 use crate::snapshot::{Place, SegmentView, Snapshot};
@@ -47,19 +47,21 @@ fn from_memtable(blocks: &[proximadb_model::Block], block: usize, row: usize, wa
 
 async fn from_segment(view: &SegmentView, rows: &[(usize, u32)], wanted: Wanted) -> Result<Vec<(usize, StoredRecord)>> {
     let segment = &view.segment;
-    let projection = Projection { vectors: wanted.vector, metadata: wanted.metadata };
-    let stored = if projection == Projection::IDS {
-        None
+    let numbers: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
+    let mut stored = if wanted.vector {
+        segment.reader.fetch(&numbers, Projection { vectors: true, metadata: wanted.metadata }).await?
     } else {
-        let numbers: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
-        Some(segment.reader.fetch(&numbers, projection).await?)
+        Rows::new(0)
     };
+    if wanted.metadata && !wanted.vector {
+        stored.metadata = segment.reader.metadata(&numbers).await?;
+    }
     let mut out = Vec::with_capacity(rows.len());
     for (place, (i, row)) in rows.iter().enumerate() {
         let row = *row as usize;
         let id = resident_id(view, row)?;
-        let vector = stored.as_ref().filter(|_| wanted.vector).and_then(|s| s.vector(place)).map(<[f32]>::to_vec);
-        let metadata = stored.as_ref().filter(|_| wanted.metadata).and_then(|s| s.metadata.get(place)).map(Arc::clone);
+        let vector = if wanted.vector { stored.vector(place).map(<[f32]>::to_vec) } else { None };
+        let metadata = stored.metadata.get(place).map(Arc::clone);
         let expires = segment.expires.get(row).copied().flatten();
         let version = segment.sequences.get(row).copied().unwrap_or_default();
         out.push((*i, StoredRecord { id, vector, metadata, expires, version }));

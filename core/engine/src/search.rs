@@ -12,12 +12,13 @@ use proximadb_ports::{
     SegmentExplain,
 };
 
-use crate::env::{CancelOnDrop, Env};
+use crate::env::{CancelOnDrop, Env, compute_here};
 use crate::read::{self, Allowed};
 use crate::segment_build;
 use crate::snapshot::{Place, SegmentView, Snapshot};
 
 mod late;
+mod short;
 
 /// Checks a request against the limits, which every transport shares, and against the collection.
 ///
@@ -62,6 +63,13 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
     }
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.
     let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
+    if let [job] = &jobs[..]
+        && job.is_short(&shards)
+        && let Some(job) = jobs.pop()
+    {
+        let searched = compute_here(|| job.run(&shards, now))?;
+        return Ok(vec![searched.finish(env, &shards, started).await?]);
+    }
     // A batch is as many computations at a time as there are threads, each taking the next searches that nobody has: a single search
     // pays for one hand-over, a slow one keeps no others waiting behind it, and a long batch lets other requests between.
     let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
@@ -86,9 +94,8 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
         }
     }
     let mut responses = Vec::with_capacity(count);
-    for mut searched in searched.into_iter().flatten() {
-        searched.finish_late(env, &shards).await?;
-        responses.push(searched.into_answer(&shards).into_response(env, &shards, started).await?);
+    for searched in searched.into_iter().flatten() {
+        responses.push(searched.finish(env, &shards, started).await?);
     }
     Ok(responses)
 }
@@ -399,6 +406,11 @@ impl Job {
 }
 
 impl Searched {
+    async fn finish(mut self, env: &Env, shards: &[Arc<Snapshot>], started: Duration) -> Result<SearchResponse> {
+        self.finish_late(env, shards).await?;
+        self.into_answer(shards).into_response(env, shards, started).await
+    }
+
     fn into_answer(self, shards: &[Arc<Snapshot>]) -> Answer {
         let Self { job, metric, top, stats, .. } = self;
         let mut found = top.into_sorted();

@@ -201,11 +201,16 @@ pub async fn g1_rows_come_back_bit_for_bit(harness: &mut dyn Harness, seed: u64,
             let mut some = Rows::new(expected.dimension);
             asked.iter().for_each(|row| some.push_from(&projected(&expected, projection), *row as usize));
             assert_same(&reader.fetch(&asked, projection).await.expect("fetch"), &some);
+            if projection.metadata {
+                let metadata = reader.metadata(&asked).await.expect("metadata");
+                assert_eq!(format!("{metadata:?}"), format!("{:?}", some.metadata), "signs and kinds of metadata");
+            }
         }
         let bits = |vectors: &[f32]| vectors.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&reader.vectors().await.expect("vectors")), bits(&expected.vectors));
         let beyond = reader.fetch(&[0, meta.rows], Projection::ALL).await;
         assert_eq!(beyond.expect_err("beyond the end").fault, Fault::Invalid);
+        assert_eq!(reader.metadata(&[meta.rows]).await.expect_err("beyond the end").fault, Fault::Invalid);
     }
 }
 

@@ -43,10 +43,10 @@ pub(crate) fn read_search(query: v1::SearchQuery, deadline: Option<Duration>) ->
     Ok(request)
 }
 
-pub(crate) fn search_response(response: &SearchResponse) -> v1::SearchResponse {
+pub(crate) fn search_response(response: SearchResponse) -> v1::SearchResponse {
     let stats = &response.stats;
     v1::SearchResponse {
-        hits: response.hits.iter().map(hit).collect(),
+        hits: response.hits.into_iter().map(hit).collect(),
         score_kind: response.score_kind.as_str().to_owned(),
         stats: Some(v1::SearchStats {
             took_us: stats.micros,
@@ -63,12 +63,12 @@ pub(crate) fn search_response(response: &SearchResponse) -> v1::SearchResponse {
     }
 }
 
-fn hit(hit: &Hit) -> v1::Hit {
+fn hit(hit: Hit) -> v1::Hit {
     v1::Hit {
         id: hit.id.to_string(),
         score: hit.score,
         distance: hit.distance,
-        metadata: hit.metadata.as_ref().map(|m| value::fields(m.fields())).unwrap_or_default(),
+        metadata: value::metadata(hit.metadata),
         vector: hit.vector.as_deref().map(value::vector),
         version: hit.version.0,
     }
