@@ -13,7 +13,7 @@ use proximadb_filesystem::{MirroredFilesystem, scoped};
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{
-    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, Metric, Mirror, Partner, PortError, Result, Wal, WalCodec,
+    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, Metric, Mirror, NoPlugins, Partner, PortError, Result, Wal, WalCodec,
 };
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
@@ -263,6 +263,7 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimEx
         telemetry: Arc::new(SimTelemetry::new()),
         assigner: Arc::new(BuiltinAssigner::new("RoundRobin", Strategy::RoundRobin)),
         metrics: Arc::new(BuiltinMetrics),
+        plugins: Arc::new(NoPlugins),
         flat: Arc::new(FlatFactory),
         graph: Arc::new(GraphFactory),
         codecs: vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)],

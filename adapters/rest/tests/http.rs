@@ -454,6 +454,12 @@ async fn the_server_tells_how_it_is() {
     assert_eq!((&site["mirror"], &site["log_copies"]), (&json!("one object is missing"), &json!("in step")));
     let (assignments, _) = server.accepts("GET", "/v1/assignments", "").await;
     assert_eq!(assignments["assignments"][0]["name"], "documents");
+    let (plugins, _) = server.accepts("GET", "/v1/plugins", "").await;
+    let expected = json!({
+        "name": "near", "kind": "metric", "sha256": "0".repeat(64), "state": "resting", "breaker": "open",
+        "problem": "the plugin took too long", "calls": 9, "faults": 5, "micros": 7,
+    });
+    assert_eq!(plugins, json!({ "plugins": [expected] }));
     assert_eq!(server.accepts("GET", "/health", "").await.0["status"], "ok");
     assert_eq!(server.call("GET", "/metrics", "").await.bytes, b"# TYPE up gauge\nup 1\n");
     assert_eq!(server.accepts("GET", "/openapi.json", "").await.0["openapi"], "3.1.0");

@@ -7,6 +7,7 @@ mod catalog;
 mod cursor;
 mod engine;
 mod env;
+mod fallback;
 mod fingerprint;
 mod layout;
 mod parts;
@@ -25,6 +26,7 @@ mod snapshot;
 mod writer;
 
 pub use engine::Engine;
+pub use fallback::FallbackAssigner;
 pub use layout::SHARDS;
 pub use parts::{MetricSource, Parts, SiteAccess, SiteOpener, SiteParts};
 pub use placement::BuiltinAssigner;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proximadb_model::limits::SEARCH_BATCH_MAX;
 use proximadb_model::{
-    Candidate, CollectionSpec, Filter, IndexKind, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
+    Candidate, CollectionSpec, Filter, IndexKind, Invalid, MetricKind, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
 };
 use proximadb_ports::{
     Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats,
@@ -49,13 +49,15 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.
     let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
     // Each part of a batch is one computation, so that a single search pays for one hand-over and a batch uses every thread.
+    let metric = shards.first().map_or(&MetricKind::Cosine, |shard| &shard.manifest.collection.spec.metric);
     let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
     let size = jobs.len().div_ceil(parts).max(1);
     let mut running = Vec::with_capacity(parts);
     while !jobs.is_empty() {
         let part: Vec<Job> = jobs.drain(..size.min(jobs.len())).collect();
         let shards = Arc::clone(&shards);
-        running.push(env.compute(move || part.into_iter().map(|job| job.run(&shards, now)).collect::<Result<Vec<_>>>()));
+        let job = move || part.into_iter().map(|job| job.run(&shards, now)).collect::<Result<Vec<_>>>();
+        running.push(env.compute_with(metric, job));
     }
     let mut responses = Vec::new();
     for part in futures_util::future::join_all(running).await {

@@ -106,6 +106,15 @@ fn answers_that_name_no_site_for_each_shard_are_no_answers() {
 }
 
 #[test]
+fn a_site_that_takes_no_shards_is_no_answer() {
+    let assigner = host().load_assigner("a", &answering(128, 1), None, "").expect("an assigner");
+    let ill = SiteView { healthy: false, ..site(1, "") };
+    let error = places(&*assigner, 1, vec![ill, site(2, "")]).expect_err("the first is ill");
+    assert_eq!(error.fault, Fault::Plugin);
+    assert!(error.message.contains("site 0 of 2 takes no shards"), "{error}");
+}
+
+#[test]
 fn an_assigner_that_keeps_failing_is_left_alone_for_a_while() {
     let (host, clock) = host_with(options());
     let assigner = host.load_assigner("a", &assigner("unreachable"), None, "").expect("an assigner");
