@@ -98,7 +98,7 @@ impl Plugin {
             if error.is_misbehaviour() {
                 self.faults.fetch_add(1, Ordering::Relaxed);
                 self.breaker.count(ended);
-                *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.with_root_cause());
             }
             error.at(op, &self.name)
         })
