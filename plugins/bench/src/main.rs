@@ -1,5 +1,5 @@
 //! What a plugin costs: a distance of the wasm twin of cosine beside the kernel's, in blocks, on vectors that no cache holds; and QPS
-//! and recall of a graph by cosine whose rows the twin orders, beside the graph alone. `cargo run --release`; `PROXIMADB_BENCH_DATA` names a directory of
+//! and recall of a graph by cosine whose rows the twin orders, beside the graph alone. `cargo run`; `PROXIMADB_BENCH_DATA` names a directory of
 //! `base.f16.npy`, `queries.f16.npy` and `gt_none.npy`. Time is the thread's own on the processor.
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
