@@ -12,13 +12,8 @@ const NEAR: f64 = 0.5;
 /// Names in other tables must be nearer, since the table is wrong already.
 const NEAR_ELSEWHERE: f64 = 0.8;
 /// Tables whose keys the user makes up.
-const OPEN_TABLES: [&str; 5] = [
-    "storage.object_store.s3",
-    "storage.object_store.adls",
-    "storage.object_store.gcs",
-    "storage.wal_config.manual",
-    "plugins.*.settings",
-];
+const OPEN_TABLES: [&str; 5] =
+    ["storage.object_store.s3", "storage.object_store.adls", "storage.object_store.gcs", "storage.wal_config.manual", "plugins.*.settings"];
 /// Stands for any plugin's name.
 const ANY_PLUGIN: &str = "*";
 

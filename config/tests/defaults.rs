@@ -61,10 +61,7 @@ const SETTINGS: [(&str, &str); 29] = [
         "Bytes of stored files that are read and checked again each second; 0 for as many as the disk gives.",
     ),
     ("storage.disk.scrub_every_seconds", "Seconds between two such readings of everything."),
-    (
-        "plugin_host.cache_dir",
-        "Folder of compiled plugins, which nobody but the server may write; plugin-cache in data_dir when empty.",
-    ),
+    ("plugin_host.cache_dir", "Folder of compiled plugins, which nobody but the server may write; plugin-cache in data_dir when empty."),
     ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
     ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
     ("log.filter", "Levels by target: \"info\", or \"info,proximadb_wal=debug\"."),

@@ -37,7 +37,8 @@ fn a_plugin_has_a_place_a_digest_and_words_of_its_own() {
 
 #[test]
 fn variables_set_plugins_too() {
-    let variables = [("PROXIMADB_PLUGINS__NEAR__SHA256", "1".repeat(64)), ("PROXIMADB_PLUGINS__NEAR__LIMITS__CALL_MS_MAX", "70".to_owned())];
+    let variables =
+        [("PROXIMADB_PLUGINS__NEAR__SHA256", "1".repeat(64)), ("PROXIMADB_PLUGINS__NEAR__LIMITS__CALL_MS_MAX", "70".to_owned())];
     let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let settings = Settings::parse(&good(""), "config.toml", variables).expect("loads");
     assert_eq!((settings.plugins["near"].digest(), settings.plugins["near"].limits.call_ms_max), (Some([0x11; 32]), 70));

@@ -8,10 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proximadb_axis::{FlatFactory, GraphFactory, RerankedFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
-use proximadb_engine::{BuiltinAssigner, EngineSettings, FallbackAssigner, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity};
+use proximadb_engine::{
+    BuiltinAssigner, EngineSettings, FallbackAssigner, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
+};
 use proximadb_filesystem::{DeadlineSettings, DirLock, LocalDisk, MirroredFilesystem, create_directory, deadlined};
-use proximadb_model::plan::RoomSettings;
 use proximadb_model::SiteId;
+use proximadb_model::plan::RoomSettings;
 use proximadb_ports::{
     Assigner, Clock, Entropy, Executor, Fault, Filesystem, Mirror, Partner, PortError, Reserve, Result, Telemetry, Wal, WalCodec,
 };

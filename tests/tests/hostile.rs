@@ -103,7 +103,12 @@ fn modules() -> Vec<Module> {
         scoring("not_a_number", "value of vector 0", NOT_A_NUMBER),
         scoring("without_end", "value of vector 0", WITHOUT_END),
         scoring("error_without_text", "utf-8", NO_TEXT),
-        guest("unknown_tag", At::Search, "trapped", &Guest { score: "(i32.store8 (i32.const 64) (i32.const 9)) (i32.const 64)", ..Guest::default() }),
+        guest(
+            "unknown_tag",
+            At::Search,
+            "trapped",
+            &Guest { score: "(i32.store8 (i32.const 64) (i32.const 9)) (i32.const 64)", ..Guest::default() },
+        ),
         // Under the name of a plugin whose digest the configuration has.
         raw("renamed", "sha256", good),
     ]
@@ -172,15 +177,27 @@ fn every_harm_is_an_error_of_its_own_collection_and_the_others_are_served() {
         outcome.expect("each harm is the error that it is said to be");
     });
     let p99 = |sorted: &[Duration]| sorted[sorted.len() * 99 / 100];
-    println!("{} modules; a search of another collection: {} before, p99 {:?}; {} meanwhile, p99 {:?}", modules.len(), before.len(), p99(&before), during.len(), p99(&during));
+    println!(
+        "{} modules; a search of another collection: {} before, p99 {:?}; {} meanwhile, p99 {:?}",
+        modules.len(),
+        before.len(),
+        p99(&before),
+        during.len(),
+        p99(&during)
+    );
 
     // Afterwards everything that is well is as it was.
     for (name, nearest) in [("good", "a"), ("plain", "a"), ("twin", "a")] {
         let (status, answer) = server.call("POST", &format!("/v1/collections/{name}/search"), &json!({"vector": [1.0], "k": 3}));
-        assert_eq!((status, &answer["hits"][0]["id"], answer["hits"].as_array().map(Vec::len)), (200, &json!(nearest), Some(3)), "{answer}");
+        assert_eq!(
+            (status, &answer["hits"][0]["id"], answer["hits"].as_array().map(Vec::len)),
+            (200, &json!(nearest), Some(3)),
+            "{answer}"
+        );
     }
     let (_, listed) = server.call("GET", "/v1/plugins", &Value::Null);
-    let state = |name: &str| listed["plugins"].as_array().expect("plugins").iter().find(|p| p["name"] == name).expect("listed")["state"].clone();
+    let state =
+        |name: &str| listed["plugins"].as_array().expect("plugins").iter().find(|p| p["name"] == name).expect("listed")["state"].clone();
     for module in &modules {
         let expected = if module.at == At::Start { "refused" } else { "resting" };
         assert_eq!(state(module.name), expected, "{}", module.name);

@@ -26,7 +26,12 @@ fn the_plugins_of_the_guide_are_those_that_are_built() {
     assert_eq!(listings("c"), [source("plugins/examples/jaccard_c/jaccard.c")]);
     // What the guide tells to run is what the script runs.
     let script = source("plugins/examples/build.sh").replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["--target=wasm32 -O3 -msimd128 -nostdlib", "-Wl,--no-entry -Wl,--strip-all", "wasm-tools component embed", "wasm-tools component new"] {
+    for part in [
+        "--target=wasm32 -O3 -msimd128 -nostdlib",
+        "-Wl,--no-entry -Wl,--strip-all",
+        "wasm-tools component embed",
+        "wasm-tools component new",
+    ] {
         assert!(script.contains(part) && listings("sh").iter().any(|listing| listing.contains(part)), "{part}");
     }
 }
@@ -67,9 +72,13 @@ fn the_requests_of_the_guide_are_answered() {
     }
     let (status, _) = server.call("POST", "/v1/collections", &json!({"name": "bags", "dimension": 3, "metric": "wasm:jaccard"}));
     assert_eq!(status, 201);
-    let records = json!({"upsert": [{"id": "same", "vector": [1, 2, 0]}, {"id": "half", "vector": [2, 4, 0]}, {"id": "none", "vector": [0, 0, 5]}]});
+    let records =
+        json!({"upsert": [{"id": "same", "vector": [1, 2, 0]}, {"id": "half", "vector": [2, 4, 0]}, {"id": "none", "vector": [0, 0, 5]}]});
     assert_eq!(server.call("POST", "/v1/collections/bags/records", &records).0, 200);
     let (_, answer) = server.call("POST", "/v1/collections/bags/search", &json!({"vector": [1, 2, 0], "k": 3}));
     let hit = |place: usize| (answer["hits"][place]["id"].clone(), answer["hits"][place]["score"].as_f64());
-    assert_eq!([hit(0), hit(1), hit(2)], [(Value::from("same"), Some(0.0)), (Value::from("half"), Some(0.5)), (Value::from("none"), Some(1.0))]);
+    assert_eq!(
+        [hit(0), hit(1), hit(2)],
+        [(Value::from("same"), Some(0.0)), (Value::from("half"), Some(0.5)), (Value::from("none"), Some(1.0))]
+    );
 }

@@ -84,13 +84,16 @@ fn a_metric_from_the_configuration_orders_memtables_segments_and_what_is_there_a
     }
     let answer = search(&server, "weighted", &[0.0, 0.0], 3);
     assert_eq!(ids(&answer), by_weights);
-    assert_eq!(answer["score_kind"], "distance");
+    assert_eq!(answer["hits"][0]["score_kind"], "distance");
     assert_eq!((&answer["hits"][2]["score"], &answer["hits"][2]["distance"]), (&json!(2.0), &json!(2.0)));
     let filtered = json!({"id": "third", "k": 2, "exact": true, "score_threshold": 1.5});
     assert_eq!(ids(&done(&server, "POST", "/v1/collections/weighted/search", &filtered)), ["second"]);
     assert_eq!(done(&server, "GET", "/v1/collections/weighted", &Value::Null)["metric"], "wasm:weighted");
     let listed = plugin(&server, "weighted");
-    assert_eq!((&listed["kind"], &listed["state"], &listed["breaker"], &listed["problem"]), (&json!("metric"), &json!("ready"), &json!("closed"), &Value::Null));
+    assert_eq!(
+        (&listed["kind"], &listed["state"], &listed["breaker"], &listed["problem"]),
+        (&json!("metric"), &json!("ready"), &json!("closed"), &Value::Null)
+    );
     assert_eq!(listed["sha256"], sha256(WEIGHTED_L2));
     assert!(listed["calls"].as_u64() >= Some(4) && listed["faults"] == 0, "{listed}");
     assert!(server.stop().success());

@@ -98,9 +98,11 @@ impl RerankedIndex {
             for &row in part {
                 let at = row as usize * dimension;
                 let vector = vectors.data.get(at..at + dimension);
-                block.extend_from_slice(vector.ok_or_else(|| {
-                    PortError::new(Fault::Internal, "index.search", self.inner.kind(), format!("there is no row {row}"))
-                })?);
+                block.extend_from_slice(
+                    vector.ok_or_else(|| {
+                        PortError::new(Fault::Internal, "index.search", self.inner.kind(), format!("there is no row {row}"))
+                    })?,
+                );
             }
             let keys = &mut keys[..part.len()];
             scorer.keys(&block, keys)?;

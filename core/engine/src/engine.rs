@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
-    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IN_STEP, IndexStatus, Loss, PluginStatus, PortError, ReadOptions, Result,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
+    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IN_STEP, IndexStatus, Loss, PluginStatus, PortError,
+    ReadOptions, Result, ScanPage, ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome,
+    WriteRequest,
 };
 use tokio::sync::{Mutex, watch};
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use proximadb_model::{DiskKind, MetricKind, SiteId};
 use proximadb_ports::{
-    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Mirror, PluginList, Reserve, Result, SegmentStore, Telemetry, Wal, WalCodec,
+    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Mirror, PluginList, Reserve, Result, SegmentStore, Telemetry,
+    Wal, WalCodec,
 };
 
 use crate::settings::EngineSettings;

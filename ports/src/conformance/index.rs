@@ -452,7 +452,15 @@ pub struct ForeignMetric {
 impl Default for ForeignMetric {
     fn default() -> Self {
         let kind = MetricKind::Wasm("foreign".to_owned());
-        Self { descriptor: MetricDescriptor { kind, score_kind: proximadb_model::ScoreKind::Distance, symmetric: true, sha256: None, traverse: None } }
+        Self {
+            descriptor: MetricDescriptor {
+                kind,
+                score_kind: proximadb_model::ScoreKind::Distance,
+                symmetric: true,
+                sha256: None,
+                traverse: None,
+            },
+        }
     }
 }
 

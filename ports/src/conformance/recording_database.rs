@@ -11,9 +11,9 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, PluginStatus, ReadOptions, Recovered,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
-    WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, PluginStatus, ReadOptions,
+    Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
+    TaskStatus, WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::Space;

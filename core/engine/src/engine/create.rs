@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proximadb_model::limits::COLLECTIONS_MAX;
 use proximadb_model::{
-    Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, PinnedMetric, Sequence, ShardId, ShardState, SiteId, SiteMap,
-    SiteView, Subject,
+    Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, PinnedMetric, Sequence, ShardId, ShardState,
+    SiteId, SiteMap, SiteView, Subject,
 };
 use proximadb_ports::{Fault, Metric, PortError, Result};
 use tokio::sync::mpsc;

@@ -110,11 +110,9 @@ fn a_learned_matrix_measures_what_it_maps_to() {
     let load = |settings: &str| host.load_metric("learned", LEARNED, None, settings, 2);
     let metric = load("{\"matrix\": [[1.0, 1.0], [0.0, 2.0]]}").expect("a metric");
     assert_eq!(keys(&*metric, &[0.0, 0.0], &[3.0, 0.0, 1.0, -1.0]).expect("keys"), [3.0, 2.0]);
-    for (settings, words) in [
-        ("{\"matrix\": []}", "no rows"),
-        ("{\"matrix\": [[1.0]]}", "row 0 has 1 columns for 2 components"),
-        ("{}", "missing field"),
-    ] {
+    for (settings, words) in
+        [("{\"matrix\": []}", "no rows"), ("{\"matrix\": [[1.0]]}", "row 0 has 1 columns for 2 components"), ("{}", "missing field")]
+    {
         let error = load(settings).err().expect("a refusal");
         assert!(error.fault == Fault::Invalid && error.message.contains(words), "{error}");
     }
