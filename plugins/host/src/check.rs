@@ -163,9 +163,11 @@ fn nearer_as_said(metric: &dyn Metric, dimension: usize) -> Result<(), String> {
     Err(format!("as a {kind} it puts random vectors nearer than those beside the query; is lower-is-nearer right?"))
 }
 
+type PlacementProperty = fn(&dyn Assigner) -> Result<(), String>;
+
 /// Tries a placement strategy.
 pub fn check_assigner(assigner: &dyn Assigner) -> Vec<Check> {
-    let properties: [(&'static str, fn(&dyn Assigner) -> Result<(), String>); 2] = [
+    let properties: [(&'static str, PlacementProperty); 2] = [
         ("the same question has the same answer", same_answer),
         ("each shard gets a site that takes shards, wherever there is one with room", places_every_shard),
     ];
