@@ -192,7 +192,7 @@ async fn every_error_is_a_problem_with_an_id() {
     let json = "application/json";
     for (method, path, media, body, status, code) in [
         ("GET", "/nowhere", json, "", 404, "not_found"),
-        ("GET", "/v1/plugins", json, "", 404, "not_found"),
+        ("GET", "/v1/nothing", json, "", 404, "not_found"),
         ("PUT", C, json, "", 405, "method_not_allowed"),
         ("GET", &search, json, "", 405, "method_not_allowed"),
         ("POST", &search, "text/plain", "{}", 415, "unsupported_media_type"),
