@@ -22,6 +22,7 @@ impl Settings {
         let wal = &self.storage.wal_config;
         range("compute.threads", u64::from(self.compute.threads), 0, THREADS_MAX)?;
         range("search.timeout_ms", self.search.timeout_ms, 1, TIMEOUT_MS_MAX)?;
+        range("memory.filter_bytes_max", self.memory.filter_bytes_max, 0, 1 << 50)?;
         range("storage.segment.compression_level", u64::from(self.storage.segment.compression_level), 1, 22)?;
         range("storage.wal_config.file_bytes_max", wal.file_bytes_max, FILE_BYTES_MIN, u64::from(u32::MAX))?;
         range("storage.wal_config.memory_flush_size_bytes", wal.memory_flush_size_bytes, 1, 1 << 40)?;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub compute: ComputeSettings,
     /// Searches that do not say otherwise.
     pub search: SearchSettings,
+    /// What may be kept in memory.
+    pub memory: MemorySettings,
     /// What is logged.
     pub log: LogSettings,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             plugin_host: PluginHostSettings::default(),
             compute: ComputeSettings::default(),
             search: SearchSettings::default(),
+            memory: MemorySettings::default(),
             log: LogSettings::default(),
         }
     }
@@ -73,6 +76,20 @@ impl SearchSettings {
     /// The timeout as a duration.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// Bounds of what is kept in memory because it answers faster from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemorySettings {
+    /// Bytes of metadata fields that filters have asked for, over all segments.
+    pub filter_bytes_max: u64,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self { filter_bytes_max: 256 << 20 }
     }
 }
 

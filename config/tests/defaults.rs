@@ -8,7 +8,7 @@ use figment::value::Value;
 use proximadb_config::{PluginKind, Settings};
 
 /// Every setting with a default, in the order of the file.
-const SETTINGS: [(&str, &str); 29] = [
+const SETTINGS: [(&str, &str); 30] = [
     ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
     ("server.rest_listen", "Address of REST; port 0 takes a free one."),
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
@@ -64,6 +64,12 @@ const SETTINGS: [(&str, &str); 29] = [
     ("plugin_host.cache_dir", "Folder of compiled plugins, which nobody but the server may write; plugin-cache in data_dir when empty."),
     ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
     ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
+    (
+        "memory.filter_bytes_max",
+        "Bytes of metadata fields that filters have asked for and that are kept in memory, over all segments; 0 keeps none.\n\
+         While a field is read it may take as much again. Fields beyond it are read from the segments' files each time, and\n\
+         `explain` says so.",
+    ),
     ("log.filter", "Levels by target: \"info\", or \"info,proximadb_wal=debug\"."),
 ];
 

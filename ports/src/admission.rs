@@ -53,6 +53,14 @@ impl SearchRequest {
         if let Some(ef) = self.ef {
             check_range("ef", ef as u64, 1, EF_MAX as u64)?;
         }
+        if let Some(target) = self.recall_target {
+            if !(target > 0.0 && target <= 1.0) {
+                return Err(Invalid::new("recall_target", format!("must be more than 0 and at most 1, got {target}")));
+            }
+            if self.ef.is_some() {
+                return Err(Invalid::new("recall_target", "only one of ef, recall_target may be given"));
+            }
+        }
         if self.score_threshold.is_some_and(|t| !t.is_finite()) {
             return Err(Invalid::new("score_threshold", "must be a finite 32-bit number"));
         }

@@ -300,6 +300,9 @@ pub struct SearchRequest {
     pub filter: Option<Filter>,
     /// Breadth of the search; the collection's own by default.
     pub ef: Option<usize>,
+    /// Share of the true nearest that the search should find, instead of a breadth; 1 is as good as `exact`. An index that is not
+    /// known to reach it is left aside, and every row is compared.
+    pub recall_target: Option<f32>,
     /// Whether every record must be compared.
     pub exact: bool,
     /// Hits farther than this score are left out.
@@ -316,7 +319,8 @@ impl SearchRequest {
     /// A search for the `k` nearest with defaults for everything else: ids, scores and metadata.
     pub fn nearest(query: Query, k: usize) -> Self {
         let read = ReadOptions { vector: false, metadata: true };
-        Self { query, k, offset: 0, filter: None, ef: None, exact: false, score_threshold: None, read, timeout: None, explain: false }
+        let (filter, ef, recall_target, score_threshold, timeout) = (None, None, None, None, None);
+        Self { query, k, offset: 0, filter, ef, recall_target, exact: false, score_threshold, read, timeout, explain: false }
     }
 }
 
@@ -355,12 +359,15 @@ pub struct SearchStats {
     pub segments: u32,
     /// Rows of memtables compared.
     pub memtable_rows: u64,
-    /// Rows whose metadata a filter looked at.
+    /// Rows whose metadata a filter looked at in segments' files; what is in memory answers without.
     pub rows_filtered: u64,
     /// What memtables and indexes did together.
     pub counters: SearchCounters,
     /// Time from the engine's door and back.
     pub micros: u64,
+    /// Recall@10 that is to be expected: over all rows, 1 for those that were compared, and for graphs what their calibration saw.
+    /// `None` where one was not calibrated, or is not known for rows that a filter has left so few of.
+    pub recall_estimate: Option<f32>,
     /// One line for each segment, when asked for.
     pub explain: Vec<SegmentExplain>,
 }
@@ -380,6 +387,12 @@ pub struct SegmentExplain {
     pub strategy: &'static str,
     /// Why that.
     pub reason: &'static str,
+    /// What told which rows count: `"none"` without a filter, `"memory"`, or `"file"` and why.
+    pub filter: &'static str,
+    /// Breadth of the walk, where a graph was walked.
+    pub ef: Option<usize>,
+    /// Recall@10 that is to be expected; see [`SearchStats::recall_estimate`].
+    pub recall_estimate: Option<f32>,
     /// What it cost.
     pub counters: SearchCounters,
 }
@@ -424,6 +437,8 @@ pub struct IndexStatus {
     pub recall_estimate: Option<f32>,
     /// Bytes that indexes keep in memory.
     pub resident_bytes: u64,
+    /// Bytes that fields which filters have asked for keep in memory.
+    pub filter_bytes: u64,
     /// One line for each segment.
     pub segments: Vec<SegmentStatus>,
 }

@@ -1,5 +1,6 @@
 //! Vector indexes of one segment, and the metrics they order by. Synchronous: they run on the engine's compute pool.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -162,6 +163,22 @@ pub trait IndexFactory: Send + Sync + 'static {
     /// `Deadline` when the budget is over or cancelled; `Plugin`; `Invalid` for an unsupported metric.
     fn build(&self, spec: &IndexSpec, vectors: Vectors, budget: &Budget) -> Result<Arc<dyn VectorIndex>>;
 
+    /// Builds an index over all rows from one over some of them: `rows[i]` is the row that row `i` of `base` has become, none where it
+    /// is gone. `None` where that would be no faster, or not as good, as building it anew.
+    ///
+    /// # Errors
+    /// As of [`Self::build`]; `Invalid` for `rows` that name a row twice or one that is not there.
+    fn extend(
+        &self,
+        _spec: &IndexSpec,
+        _vectors: Vectors,
+        _base: &dyn VectorIndex,
+        _rows: &[Option<u32>],
+        _budget: &Budget,
+    ) -> Result<Option<Arc<dyn VectorIndex>>> {
+        Ok(None)
+    }
+
     /// Loads what `save` wrote for the same rows, with as many threads as the spec allows.
     ///
     /// # Errors
@@ -213,7 +230,7 @@ impl SearchCounters {
 /// - G5 a search ends soon after its budget is over, with `Deadline`;
 /// - G6 the rows that `search` gives are among those of `shortlist` with the same arguments, where there is a shortlist: no row
 ///   twice, at least `k` of them and none outside `allow`.
-pub trait VectorIndex: Send + Sync + 'static {
+pub trait VectorIndex: Any + Send + Sync {
     /// The kind that made it.
     fn kind(&self) -> &'static str;
 
@@ -222,6 +239,17 @@ pub trait VectorIndex: Send + Sync + 'static {
 
     /// Bytes resident, shared originals not counted.
     fn resident_bytes(&self) -> usize;
+
+    /// The breadth at which a search for `k` reached `recall` on a sample of held-out rows when the index was built; `None` where it
+    /// was not calibrated or is never reached.
+    fn breadth_for(&self, _recall: f32, _k: usize) -> Option<usize> {
+        None
+    }
+
+    /// The recall@10 that a search of breadth `ef` had on that sample.
+    fn recall_at(&self, _ef: usize) -> Option<f32> {
+        None
+    }
 
     /// Whether the originals are there, which `search` needs.
     fn has_originals(&self) -> bool {

@@ -39,6 +39,6 @@ pub use index::{
 };
 pub use mirror::{Mirror, Partner};
 pub use plugins::{NoPlugins, PluginList};
-pub use segment::{RowStream, SegmentReader, SegmentStore, Selection};
+pub use segment::{RowStream, SegmentReader, SegmentStore, Selection, ValueVisitor};
 pub use telemetry::{Label, Telemetry};
 pub use wal::{BatchStream, Wal, WalCodec, WalHolders, WalStats, WalWriter};

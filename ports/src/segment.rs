@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proximadb_model::{FileId, Filter, Projection, RowSet, Rows, Schema, SegmentMeta, ShardId};
+use proximadb_model::{FileId, Filter, Metadata, Projection, RowSet, Rows, Schema, SegmentMeta, ShardId, Value};
 
 use crate::error::Result;
 
 /// Segments of one site.
 ///
 /// Guarantees:
-/// - G1 what `write` was given is what `scan`, `vectors` and `fetch` give back, row for row, bit for bit, in the same order;
+/// - G1 what `write` was given is what `scan`, `vectors`, `fetch` and `metadata` give back, row for row, bit for bit, in the same order;
 /// - G2 once `write` has returned the file is whole and durable; a failed or dropped write leaves nothing that lists as a segment;
 /// - G3 `open` fails with `Corrupt` when size or checksum differ from the meta, and never serves such bytes;
 /// - G4 `select` answers exactly `Filter::matches` for every row, with or without pruning;
-/// - G5 the file is plain Parquet that other readers open without us.
+/// - G5 the file is plain Parquet that other readers open without us;
+/// - G6 `values` gives what `Metadata::get` gives for every path in every row that has something there, each once.
 #[async_trait]
 pub trait SegmentStore: Send + Sync + 'static {
     /// Writes the rows of a stream as one segment.
@@ -73,11 +74,34 @@ pub trait SegmentReader: Send + Sync + 'static {
     /// `Invalid` for a row beyond the end; `Corrupt`; `Unavailable`.
     async fn fetch(&self, rows: &[u32], projection: Projection) -> Result<Rows>;
 
+    /// Shows the values at some paths, those of one path with rows ascending, until the visitor has enough. Whoever wants them for
+    /// good keeps them; reading what few rows need is what `fetch` is for.
+    ///
+    /// # Errors
+    /// `Corrupt`; `Unavailable`.
+    async fn values(&self, paths: &[String], visitor: &mut dyn ValueVisitor) -> Result<()>;
+
+    /// The metadata of the given rows, in the order asked: what every search does for its hits, and so is kept in memory as far as
+    /// there is room for it.
+    ///
+    /// # Errors
+    /// As of [`SegmentReader::fetch`].
+    async fn metadata(&self, rows: &[u32]) -> Result<Vec<Arc<Metadata>>>;
+
     /// The rows for which the filter holds, and how that was found out.
     ///
     /// # Errors
     /// `Corrupt`; `Unavailable`.
     async fn select(&self, filter: &Filter) -> Result<Selection>;
+}
+
+/// Is shown values by [`SegmentReader::values`].
+pub trait ValueVisitor: Send {
+    /// The value at the path with this place among those asked for, in this row.
+    fn value(&mut self, path: usize, row: usize, value: &Value);
+
+    /// Whether to go on; asked now and then.
+    fn wants_more(&self) -> bool;
 }
 
 /// The answer of [`SegmentReader::select`].

@@ -1,8 +1,8 @@
 //! Where things run: tasks on tokio, computations on a bounded pool of threads, long work on threads of its own.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use proximadb_ports::{BoxFuture, Executor};
@@ -13,8 +13,48 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The executor of a server. The queue of computations is bounded by the engine, which waits for a place before it asks.
 pub(crate) struct ServerExecutor {
     runtime: Handle,
-    jobs: Sender<Job>,
+    queue: Arc<Queue>,
     threads: usize,
+}
+
+/// Computations that wait for a thread. One that comes wakes one thread, and no thread waits for another.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Queue {
+    // Nothing panics while it holds the lock, so a poisoned lock tells nothing.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) {
+        self.lock().jobs.push_back(job);
+        self.arrived.notify_one();
+    }
+
+    /// The next computation, or `None` once the executor is gone.
+    fn next(&self) -> Option<Job> {
+        let waiting = self.lock();
+        let mut waiting =
+            self.arrived.wait_while(waiting, |waiting| waiting.jobs.is_empty() && !waiting.closed).unwrap_or_else(PoisonError::into_inner);
+        waiting.jobs.pop_front()
+    }
+}
+
+impl Drop for ServerExecutor {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.arrived.notify_all();
+    }
 }
 
 impl ServerExecutor {
@@ -23,24 +63,18 @@ impl ServerExecutor {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(runtime: Handle, threads: usize) -> io::Result<Arc<Self>> {
-        let threads = threads.max(1);
-        let (jobs, queue) = channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
-        for i in 0..threads {
-            let queue = Arc::clone(&queue);
+        let executor = Arc::new(Self { runtime, queue: Arc::default(), threads: threads.max(1) });
+        for i in 0..executor.threads {
+            let queue = Arc::clone(&executor.queue);
             thread::Builder::new().name(format!("compute-{i}")).spawn(move || work(&queue))?;
         }
-        Ok(Arc::new(Self { runtime, jobs, threads }))
+        Ok(executor)
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => run("a computation", job),
-            Err(_) => return,
-        }
+fn work(queue: &Queue) {
+    while let Some(job) = queue.next() {
+        run("a computation", job);
     }
 }
 
@@ -57,8 +91,7 @@ impl Executor for ServerExecutor {
     }
 
     fn compute(&self, job: Job) {
-        // The workers live as long as the sender, so the queue is there.
-        let _ = self.jobs.send(job);
+        self.queue.push(job);
     }
 
     fn background(&self, name: &'static str, job: Job) {

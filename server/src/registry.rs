@@ -68,6 +68,7 @@ pub(crate) fn parts(
     let disk = &settings.storage.disk;
     let mut engine = EngineSettings {
         search_timeout: settings.search.timeout(),
+        filter_bytes_max: usize::try_from(settings.memory.filter_bytes_max).unwrap_or(usize::MAX),
         site_check_every: Duration::from_millis(disk.check_every_ms),
         site_answer_within: Duration::from_millis(disk.answer_within_ms),
         room: RoomSettings { warn_bytes: disk.warn_free_bytes, refuse_bytes: disk.refuse_free_bytes },

@@ -11,4 +11,4 @@ pub mod torture;
 pub use plugins::{PluginStand, sha256};
 pub use server::Server;
 pub use tree::{TreeFile, root, tree_files};
-pub use world::{Log, Process, SimSite, World, WorldPlan, give_way, small_settings};
+pub use world::{Doubles, Log, Process, SimSite, World, WorldPlan, give_way, small_settings};

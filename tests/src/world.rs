@@ -13,7 +13,8 @@ use proximadb_filesystem::{MirroredFilesystem, scoped};
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{
-    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, Metric, Mirror, NoPlugins, Partner, PortError, Result, Wal, WalCodec,
+    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, IndexFactory, Metric, Mirror, NoPlugins, Partner, PortError, Result, Wal,
+    WalCodec,
 };
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
@@ -66,6 +67,24 @@ pub struct World {
     pub seed: u64,
     lives: u64,
     plan: WorldPlan,
+    doubles: Doubles,
+}
+
+/// What plays in place of the real parts of an engine, for tests of what it does with them.
+#[derive(Clone)]
+pub struct Doubles {
+    /// Time; every process has a clock of its own otherwise.
+    pub clock: Option<Arc<SimClock>>,
+    /// The approximate index.
+    pub graph: Arc<dyn IndexFactory>,
+    /// The metrics.
+    pub metrics: Arc<dyn MetricSource>,
+}
+
+impl Default for Doubles {
+    fn default() -> Self {
+        Self { clock: None, graph: Arc::new(GraphFactory), metrics: Arc::new(BuiltinMetrics) }
+    }
 }
 
 /// What a world is made of.
@@ -119,6 +138,11 @@ impl MetricSource for BuiltinMetrics {
 impl World {
     /// A new database on empty sites.
     pub async fn new(seed: u64, plan: WorldPlan) -> Self {
+        Self::with(seed, plan, Doubles::default()).await
+    }
+
+    /// A new database on empty sites, of which some parts are played by doubles.
+    pub async fn with(seed: u64, plan: WorldPlan, doubles: Doubles) -> Self {
         let site = |i| SimSite {
             filesystem: SimFilesystem::new(seed.wrapping_add(i)),
             disk: SimDisk::new(seed.wrapping_add(i)),
@@ -128,8 +152,8 @@ impl World {
         };
         let sites: Vec<_> = (0..plan.sites).map(site).collect();
         let executor = Arc::new(SimExecutor::current());
-        let engine = open(&sites, seed, plan.clone(), Arc::clone(&executor)).await;
-        Self { sites, process: Process { engine, executor }, seed, lives: 0, plan }
+        let engine = open(&sites, seed, plan.clone(), doubles.clone(), Arc::clone(&executor)).await;
+        Self { sites, process: Process { engine, executor }, seed, lives: 0, plan, doubles }
     }
 
     /// The engine that is open now.
@@ -199,7 +223,7 @@ impl World {
         self.lives += 1;
         // A new process draws other identities than the one before.
         let seed = self.seed ^ (self.lives << 32);
-        open(&self.sites, seed, self.plan.clone(), Arc::clone(executor))
+        open(&self.sites, seed, self.plan.clone(), self.doubles.clone(), Arc::clone(executor))
     }
 
     /// Whether each site keeps second copies on the next one.
@@ -226,9 +250,9 @@ pub async fn give_way(turns: u64) {
     }
 }
 
-async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimExecutor>) -> Arc<Engine> {
+async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, doubles: Doubles, executor: Arc<SimExecutor>) -> Arc<Engine> {
     let WorldPlan { log, codec, compression, settings, mirrored, .. } = plan;
-    let clock: Arc<dyn Clock> = Arc::new(SimClock::of_tokio());
+    let clock: Arc<dyn Clock> = doubles.clock.unwrap_or_else(|| Arc::new(SimClock::of_tokio()));
     let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy::new(seed));
     let mut parts = Vec::new();
     for (i, site) in sites.iter().enumerate() {
@@ -262,10 +286,10 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, executor: Arc<SimEx
         executor: executor as Arc<dyn Executor>,
         telemetry: Arc::new(SimTelemetry::new()),
         assigner: Arc::new(BuiltinAssigner::new("RoundRobin", Strategy::RoundRobin)),
-        metrics: Arc::new(BuiltinMetrics),
+        metrics: doubles.metrics,
         plugins: Arc::new(NoPlugins),
         flat: Arc::new(FlatFactory),
-        graph: Arc::new(GraphFactory),
+        graph: doubles.graph,
         codecs: vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)],
         sites: parts,
         settings,

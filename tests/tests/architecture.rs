@@ -36,7 +36,7 @@ const ADAPTER: Inside = These(&["proximadb-model", "proximadb-ports", "proximadb
 const ADAPTER_WITH_WIRE: Inside = These(&["proximadb-model", "proximadb-ports", "proximadb-kernels", "proximadb-proto"]);
 
 /// One row a crate, and no crate without a row.
-const CRATES: [Crate; 16] = [
+const CRATES: [Crate; 17] = [
     Crate {
         name: "proximadb-model",
         folder: "core/model",
@@ -69,6 +69,7 @@ const CRATES: [Crate; 16] = [
     Crate { name: "proximadb-config", folder: "config", inside: These(&["proximadb-model"]), outside: Free },
     Crate { name: "proximadb-server", folder: "server", inside: Everything, outside: Free },
     Crate { name: "proximadb-tests", folder: "tests", inside: Everything, outside: Free },
+    Crate { name: "proximadb-load", folder: "benches/load", inside: These(&["proximadb-kernels", "proximadb-proto"]), outside: Free },
 ];
 
 /// Technologies with one home; crates whose names go on with a dash belong to them (`tonic-health`).
@@ -77,16 +78,16 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("parquet", &["proximadb-viper"]),
     ("arrow", &["proximadb-viper"]),
     ("object_store", &["proximadb-filesystem"]),
-    // The tests of the whole are a client of the real server.
-    ("tonic", &["proximadb-grpc", "proximadb-proto", "proximadb-tests"]),
+    // The tests of the whole and the load generator are clients of the real server.
+    ("tonic", &["proximadb-grpc", "proximadb-proto", "proximadb-tests", "proximadb-load"]),
     ("prost", &["proximadb-grpc", "proximadb-proto"]),
     ("axum", &["proximadb-rest"]),
     ("tower-http", &["proximadb-rest"]),
     ("figment", &["proximadb-config"]),
     ("apache-avro", &["proximadb-wal"]),
     ("bincode", &["proximadb-wal"]),
-    // The runner of the torture takes sub-commands.
-    ("clap", &["proximadb-server", "proximadb-tests"]),
+    // The runner of the torture takes sub-commands, and the load generator is a program too.
+    ("clap", &["proximadb-server", "proximadb-tests", "proximadb-load"]),
 ];
 
 /// Crates of which only some features may be turned on.

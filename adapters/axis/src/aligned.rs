@@ -1,5 +1,7 @@
 //! Owns rows that start on cache lines. Refuses to know what the rows hold.
 
+use proximadb_kernels::ask_for_huge_pages;
+
 const LINE_BYTES: usize = 64;
 
 /// Rows of a fixed stride in one allocation whose first row starts on a cache line.
@@ -16,7 +18,8 @@ impl<T: Copy> AlignedRows<T> {
     /// `rows` rows of `stride` values, all `fill`.
     pub(crate) fn filled(rows: usize, stride: usize, fill: T) -> Self {
         let slack = LINE_BYTES / size_of::<T>().max(1);
-        let storage = vec![fill; rows * stride + slack];
+        let mut storage = Self::room(rows * stride + slack);
+        storage.resize(rows * stride + slack, fill);
         let start = storage.as_ptr().align_offset(LINE_BYTES).min(slack);
         Self { storage, start, stride }
     }
@@ -27,7 +30,7 @@ impl<T: Copy> AlignedRows<T> {
     pub(crate) fn read<const N: usize>(bytes: &[u8], rows: usize, len: usize, fill: T, value: impl Fn(&[u8; N]) -> T) -> Self {
         let stride = Self::stride_for(len);
         let slack = LINE_BYTES / size_of::<T>().max(1);
-        let mut storage: Vec<T> = Vec::with_capacity(rows * stride + slack);
+        let mut storage = Self::room(rows * stride + slack);
         let start = storage.as_ptr().align_offset(LINE_BYTES).min(slack);
         storage.resize(start, fill);
         let (values, _) = bytes.as_chunks::<N>();
@@ -41,6 +44,12 @@ impl<T: Copy> AlignedRows<T> {
         }
         storage.resize(start + rows * stride, fill);
         Self { storage, start, stride }
+    }
+
+    fn room(values: usize) -> Vec<T> {
+        let mut storage = Vec::with_capacity(values);
+        ask_for_huge_pages(storage.spare_capacity_mut());
+        storage
     }
 
     /// A stride of at least `len` values at which rows lie on as few cache lines as they can.

@@ -1,8 +1,5 @@
 //! Owns the walk over one layer: greedy to one node, or best first with a beam. Refuses to know rows, metrics and who asks.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use proximadb_ports::{Budget, Result, SearchCounters};
 
 use crate::codes::{Codes, Probe};
@@ -11,6 +8,9 @@ use crate::scratch::Trail;
 
 /// Nodes expanded between two looks at the budget.
 const BUDGET_HOPS: u64 = 64;
+/// Nodes that a scan sifts at a time, and how often it does so between two looks at the budget.
+const SCANNED: usize = 32;
+const SCANS_A_LOOK: usize = 64;
 
 /// A node and its key in one number that orders as they do: by key, then by node. The lowest bit says that it was expanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +52,7 @@ pub(crate) struct Pool {
 impl Pool {
     fn start(&mut self, room: usize) {
         self.places.clear();
-        self.room = room;
+        self.room = room.max(1);
         self.next = 0;
     }
 
@@ -65,6 +65,11 @@ impl Pool {
     #[inline]
     fn bound(&self) -> Option<f32> {
         if self.places.len() < self.room { None } else { self.places.last().map(|last| last.key()) }
+    }
+
+    /// Drops those that do not count.
+    pub(crate) fn retain(&mut self, counts: impl Fn(u32) -> bool) {
+        self.places.retain(|place| counts(place.node()));
     }
 
     #[inline]
@@ -94,11 +99,46 @@ impl Pool {
     }
 }
 
-/// What a walk through nodes that do not count has still to expand, and the nearest of those that count.
-#[derive(Debug, Default)]
-pub(crate) struct Frontier {
-    ahead: BinaryHeap<Reverse<Place>>,
-    found: BinaryHeap<Place>,
+/// Leaves the `ef` nearest of `nodes` in the trail's pool, without links: most by their signs alone.
+///
+/// # Errors
+/// `Deadline`.
+pub(crate) fn scan(
+    codes: &Codes,
+    probe: &Probe<'_>,
+    nodes: impl Iterator<Item = u32>,
+    ef: usize,
+    budget: &Budget,
+    trail: &mut Trail,
+    counters: &mut SearchCounters,
+) -> Result<()> {
+    let Trail { pool, fresh, near, products, .. } = trail;
+    pool.start(ef);
+    let mut nodes = nodes.peekable();
+    let mut compare = |near: &mut Vec<u32>, pool: &mut Pool, products: &mut Vec<i32>| {
+        counters.code_distances += near.len() as u64;
+        codes.keys(probe, near, products, |node, key| {
+            pool.offer(Place::new(key, node));
+        });
+        near.clear();
+    };
+    near.clear();
+    while nodes.peek().is_some() {
+        budget.check()?;
+        for _ in 0..SCANS_A_LOOK {
+            fresh.clear();
+            fresh.extend(nodes.by_ref().take(SCANNED).inspect(|&node| codes.prefetch_head(node)));
+            if fresh.is_empty() {
+                break;
+            }
+            // The codes that the last ones asked for have come while these were asked for.
+            compare(near, pool, products);
+            codes.sift(probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
+            std::mem::swap(fresh, near);
+        }
+    }
+    compare(near, pool, products);
+    Ok(())
 }
 
 /// One query on one layer.
@@ -117,7 +157,11 @@ impl<L: Links> Beam<'_, L> {
         loop {
             let before = best;
             trail.fresh.clear();
-            self.links.each(before.node(), |neighbour| trail.fresh.push(neighbour));
+            self.links.each(before.node(), |neighbour| {
+                self.codes.prefetch_head(neighbour);
+                trail.fresh.push(neighbour);
+            });
+            self.codes.sift(&self.probe, &mut trail.fresh, &mut trail.products, before.key());
             self.codes.keys(&self.probe, &trail.fresh, &mut trail.products, |node, key| best = best.min(Place::new(key, node)));
             counters.hops += 1;
             counters.code_distances += trail.fresh.len() as u64;
@@ -129,76 +173,36 @@ impl<L: Links> Beam<'_, L> {
 
     /// Leaves the `ef` nearest nodes that a walk from `entries` meets in the trail's pool.
     ///
+    /// Memory is asked for one step before it is used: a step compares the codes asked for in the last one, takes the next node,
+    /// sifts the heads asked for in the last one, which asks for codes, and asks for the heads of the node's neighbours.
+    ///
     /// # Errors
     /// `Deadline`.
     pub(crate) fn walk(&self, entries: &[u32], ef: usize, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         trail.visited.clear();
-        trail.pool.start(ef.max(1));
+        trail.pool.start(ef);
+        trail.near.clear();
+        trail.near.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         trail.fresh.clear();
-        trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         loop {
-            let Trail { pool, fresh, products, differing, .. } = trail;
-            if let Some(bound) = pool.bound() {
-                self.codes.sift(&self.probe, fresh, differing, bound);
-            }
-            counters.code_distances += fresh.len() as u64;
-            self.codes.keys(&self.probe, fresh, products, |node, key| {
+            let Trail { pool, fresh, near, products, .. } = trail;
+            counters.code_distances += near.len() as u64;
+            self.codes.keys(&self.probe, near, products, |node, key| {
                 pool.offer(Place::new(key, node));
             });
-            let Some(place) = trail.pool.take() else { return Ok(()) };
-            self.expand(place.node(), trail, counters)?;
-        }
-    }
-
-    /// As [`Self::walk`], but only nodes that count take a place in the pool; the others are walked through.
-    ///
-    /// # Errors
-    /// `Deadline`.
-    pub(crate) fn walk_through(
-        &self,
-        entries: &[u32],
-        ef: usize,
-        counts: impl Fn(u32) -> bool,
-        trail: &mut Trail,
-        counters: &mut SearchCounters,
-    ) -> Result<()> {
-        let ef = ef.max(1);
-        trail.visited.clear();
-        trail.frontier.ahead.clear();
-        trail.frontier.found.clear();
-        trail.fresh.clear();
-        trail.fresh.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
-        loop {
-            let Trail { frontier: Frontier { ahead, found }, fresh, products, differing, .. } = trail;
-            if let Some(worst) = found.peek().filter(|_| found.len() >= ef) {
-                self.codes.sift(&self.probe, fresh, differing, worst.key());
+            let next = pool.take();
+            if let Some(next) = next {
+                self.links.prefetch(next.node());
             }
-            counters.code_distances += fresh.len() as u64;
-            self.codes.keys(&self.probe, fresh, products, |node, key| {
-                let place = Place::new(key, node);
-                let full = found.len() >= ef;
-                if full && found.peek().is_some_and(|worst| place >= *worst) {
-                    return;
-                }
-                ahead.push(Reverse(place));
-                if counts(node) {
-                    found.push(place);
-                    if full {
-                        found.pop();
-                    }
-                }
-            });
-            match ahead.pop() {
-                Some(Reverse(place)) if found.len() < ef || found.peek().is_some_and(|worst| place <= *worst) => {
-                    self.expand(place.node(), trail, counters)?;
-                }
-                _ => break,
+            self.codes.sift(&self.probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
+            std::mem::swap(fresh, near);
+            fresh.clear();
+            match next {
+                Some(next) => self.expand(next.node(), trail, counters)?,
+                None if near.is_empty() => return Ok(()),
+                None => {}
             }
         }
-        trail.pool.start(ef);
-        trail.pool.places.extend(trail.frontier.found.drain());
-        trail.pool.places.sort_unstable();
-        Ok(())
     }
 
     /// Puts the neighbours of a node that were not met before into `fresh`.
@@ -208,18 +212,14 @@ impl<L: Links> Beam<'_, L> {
         if counters.hops.is_multiple_of(BUDGET_HOPS) {
             self.budget.check()?;
         }
-        let Trail { visited, pool, fresh, .. } = trail;
+        let Trail { visited, fresh, .. } = trail;
         fresh.clear();
         self.links.each(node, |neighbour| {
             if visited.insert(neighbour) {
-                self.codes.prefetch_factor(neighbour);
+                self.codes.prefetch_head(neighbour);
                 fresh.push(neighbour);
             }
         });
-        // Unless a neighbour turns out nearer, this is where the walk goes next.
-        if let Some(place) = pool.places.get(pool.next) {
-            self.links.prefetch(place.node());
-        }
         Ok(())
     }
 }

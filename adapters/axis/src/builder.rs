@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proximadb_ports::{Budget, Result, SearchCounters};
 
 use crate::beam::{Beam, Place};
-use crate::codes::Codes;
+use crate::codes::{Codes, Slack};
+use crate::heads::Planes;
 use crate::layers::{GrowingLayer, Layer, layer_nodes};
 use crate::scratch::Scratch;
 use crate::select::Selector;
@@ -29,6 +30,8 @@ pub(crate) struct Shape {
     pub(crate) ef: usize,
     /// Threads that may work at it.
     pub(crate) threads: usize,
+    /// What estimates by signs are given for free.
+    pub(crate) slack: Slack,
 }
 
 /// A graph under construction, into which many threads insert nodes.
@@ -39,6 +42,8 @@ pub(crate) struct Builder<'a> {
     layers: Vec<GrowingLayer>,
     locks: Vec<Mutex<()>>,
     nodes: usize,
+    /// The first node that nobody has taken yet.
+    next: AtomicUsize,
 }
 
 /// The order in which rows become nodes: random, so that sorted rows build as good a graph, and the same for the same seed.
@@ -58,43 +63,58 @@ pub(crate) fn shuffled(rows: usize, seed: u64) -> Vec<u32> {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(codes: &'a Codes, nodes: usize, shape: Shape, budget: &'a Budget) -> Self {
+    pub(crate) fn new(codes: &'a Codes, shape: Shape, budget: &'a Budget) -> Self {
         let width = |layer: usize| if layer == 0 { shape.m * 2 } else { shape.m };
-        let counts = layer_nodes(nodes, shape.m);
+        let counts = layer_nodes(codes.count(), shape.m);
         let layers = counts.into_iter().enumerate().map(|(layer, nodes)| GrowingLayer::new(nodes, width(layer))).collect();
-        Self { codes, shape, budget, layers, locks: (0..LOCKS).map(|_| Mutex::new(())).collect(), nodes }
+        Self::resume(codes, shape, budget, layers, 0)
     }
 
-    /// Inserts all nodes.
+    /// Goes on with layers that hold the first `next` nodes.
+    pub(crate) fn resume(codes: &'a Codes, shape: Shape, budget: &'a Budget, layers: Vec<GrowingLayer>, next: usize) -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { codes, shape, budget, layers, locks, nodes: codes.count(), next: AtomicUsize::new(next) }
+    }
+
+    /// Nodes that it holds or has begun to insert.
+    pub(crate) fn begun(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Inserts the nodes below `end` that were not yet.
     ///
     /// # Errors
     /// `Deadline`.
-    pub(crate) fn build(self) -> Result<Vec<Layer>> {
-        let next = AtomicUsize::new(0);
-        self.work(&next, self.nodes.min(ALONE))?;
+    pub(crate) fn insert_below(&self, end: usize) -> Result<()> {
+        self.work(end.min(ALONE))?;
         let helpers = self.shape.threads.max(1) - 1;
         std::thread::scope(|scope| {
-            let work = || self.work(&next, self.nodes);
+            let work = || self.work(end);
             let spawn = |_| std::thread::Builder::new().name("axis-build".to_owned()).spawn_scoped(scope, work).ok();
             // A thread that the system does not give is done without.
-            let handles: Vec<_> = if self.nodes > ALONE { (0..helpers).filter_map(spawn).collect() } else { Vec::new() };
+            let handles: Vec<_> = if end > ALONE { (0..helpers).filter_map(spawn).collect() } else { Vec::new() };
             let own = work();
             handles.into_iter().map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).fold(own, Result::and)
-        })?;
-        Ok(self.layers.into_iter().map(GrowingLayer::finish).collect())
+        })
+    }
+
+    /// The layers as they are now.
+    pub(crate) fn layers(&self) -> Vec<Layer> {
+        self.layers.iter().map(GrowingLayer::finished).collect()
     }
 
     /// Inserts nodes below `end` until none is left.
-    fn work(&self, next: &AtomicUsize, end: usize) -> Result<()> {
+    fn work(&self, end: usize) -> Result<()> {
         let mut hand = Hand {
             scratch: Scratch::new(self.nodes),
+            planes: Planes::default(),
             selector: Selector::new(self.codes),
             entries: Vec::new(),
             found: Vec::new(),
             around: Vec::new(),
         };
         loop {
-            let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next < end).then(|| (next + SHARE).min(end)));
+            let taken = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next < end).then(|| (next + SHARE).min(end)));
             let Ok(first) = taken else { return Ok(()) };
             self.budget.check()?;
             for node in first..(first + SHARE).min(end) {
@@ -110,8 +130,9 @@ impl<'a> Builder<'a> {
         let mut counters = SearchCounters::default();
         hand.entries.clear();
         hand.entries.push(0);
+        let probe = self.codes.walking_probe_node(node, self.shape.slack, &mut hand.planes);
         for layer in self.layers.iter().rev() {
-            let beam = Beam { codes: self.codes, links: layer, probe: self.codes.probe_node(node), budget: self.budget };
+            let beam = Beam { codes: self.codes, links: layer, probe, budget: self.budget };
             let trail = &mut hand.scratch.trail;
             if node as usize >= layer.nodes() {
                 let entry = beam.descend(hand.entries[0], trail, &mut counters);
@@ -164,6 +185,7 @@ impl<'a> Builder<'a> {
 /// What one thread builds with.
 struct Hand<'a> {
     scratch: Scratch,
+    planes: Planes,
     selector: Selector<'a>,
     entries: Vec<u32>,
     found: Vec<Place>,

@@ -11,36 +11,29 @@ use proximadb_ports::Vectors;
 
 use crate::aligned::AlignedRows;
 use crate::builtin::Measure;
-use crate::sketch::{Pair, Sketches, sketch};
+use crate::heads::{Head, Heads, Planes};
 
 mod bytes;
 
 pub(crate) use bytes::Extent;
 
-/// Nodes on which sketches are tried out, and how many of them are compared with all the others.
+/// Nodes on which estimates by signs are tried out, and how many of them are compared with all the others.
 const SAMPLE: usize = 2_048;
 const SAMPLE_PROBES: usize = 32;
-/// How many count as near, and which of the others are those that sketches should tell from them.
+/// How many count as near, and which of the others are those that signs should tell from them.
 const SAMPLE_NEAR: usize = 16;
 const SAMPLE_OTHERS: std::ops::Range<usize> = 128..256;
-/// Nodes that are sifted at a time at most: a list of the widest layer.
-const SIFTED_MAX: usize = 256;
+/// The share of rows that are not near which may still pass for near, if signs are to save anything.
+const PASSING_SHARE: f32 = 0.5;
+/// Standard deviations that estimates are given for free, where nothing tells that fewer will do.
+pub(crate) const GENEROSITY: f32 = 1.0;
 const LEVELS: f32 = 127.0;
+/// Components of a row, the largest of those first encoded being one, beyond which codes are made anew.
+const OUTLIER: f32 = 8.0;
 /// Adding it to a number of less than 2^22 leaves the nearest integer in the lowest bits.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
 /// Components of a query that is farther than this from rows whose components are at most one, cannot matter more.
 const FARTHEST: f32 = 1e15;
-
-/// What a stored row adds to its product with a query.
-#[derive(Clone, Copy, Debug, Default)]
-struct Factor {
-    /// What one step of the code is worth.
-    scale: f32,
-    /// The squared norm of what the code stands for, the additional component's square included.
-    norm: f32,
-    /// The norm of what the code stands for, without that component.
-    length: f32,
-}
 
 /// The codes of a segment's rows, in the graph's order of nodes.
 #[derive(Debug)]
@@ -48,10 +41,7 @@ pub(crate) struct Codes {
     dimension: usize,
     measure: Measure,
     rows: AlignedRows<i8>,
-    factors: Vec<Factor>,
-    sketches: Sketches,
-    /// The additional component of rows for the dot product; empty for others.
-    lifts: Vec<f32>,
+    heads: Heads,
     mean: Vec<f32>,
     /// Brings the largest component of all rows to one.
     shrink: f64,
@@ -68,9 +58,34 @@ pub(crate) struct Probe<'a> {
     norm: f32,
     product: f32,
     lift: f32,
-    signs: &'a [u64],
-    /// Times the row's length and the cosine between them it is what the product takes off.
-    reach: f32,
+    /// For estimates: the key is about `constant + norm * row.norm - row.spread * (gain * sum + offset) - lift * row.lift`.
+    planes: Option<&'a Planes>,
+    gain: f32,
+    offset: f32,
+}
+
+fn estimating<'a>(probe: Probe<'a>, planes: &'a Planes, slack: Slack) -> Probe<'a> {
+    let Some(slack) = slack else { return probe };
+    let gain = probe.product * 2.0 * planes.step;
+    let offset = probe.product * (slack * planes.length - planes.step * planes.total);
+    Probe { planes: Some(planes), gain, offset, ..probe }
+}
+
+/// What estimates by signs are given for free, a share of the norms; none where signs are not to be used.
+pub(crate) type Slack = Option<f32>;
+
+/// How far estimates by signs are off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignError {
+    mean: f32,
+    deviation: f32,
+}
+
+impl SignError {
+    /// The slack that so many standard deviations give.
+    pub(crate) fn slack(self, deviations: f32) -> f32 {
+        self.mean + deviations * self.deviation
+    }
 }
 
 /// A query's own code.
@@ -78,8 +93,8 @@ pub(crate) struct Probe<'a> {
 pub(crate) struct QueryCode {
     code: AlignedRows<i8>,
     norm: f32,
-    signs: Vec<u64>,
     length: f32,
+    planes: Planes,
 }
 
 impl Codes {
@@ -95,9 +110,7 @@ impl Codes {
             dimension,
             measure,
             rows: AlignedRows::filled(order.len(), AlignedRows::<i8>::stride_for(dimension), 0),
-            factors: vec![Factor::default(); order.len()],
-            sketches: Sketches::new(dimension, order.len()),
-            lifts: Vec::new(),
+            heads: Heads::new(dimension, order.len()),
             mean: vec![0.0; dimension],
             shrink: 1.0,
             radius: 0.0,
@@ -108,62 +121,122 @@ impl Codes {
         }
         let mut row = vec![0.0; dimension];
         codes.mean = codes.mean_of(vectors, &mut row);
-        for (node, &id) in order.iter().enumerate() {
-            codes.place(original(vectors, id), &mut row);
-            let code = &mut codes.rows.row_mut(node)[..dimension];
-            let scale = quantize(&row, code);
-            let length = scale * steps_length(code);
-            codes.factors[node] = Factor { scale, norm: length * length, length };
-            codes.sketches.set(node, &row);
-        }
-        let (near, others) = codes.pairs();
-        codes.sketches.calibrate(&near, &others);
+        let norms: Vec<(f32, f32)> =
+            order.iter().enumerate().map(|(node, &id)| codes.put_row(node, original(vectors, id), &mut row)).collect();
         if measure == Measure::Dot {
-            codes.lift();
+            codes.radius = codes.longest(&norms);
+        }
+        for (node, factors) in norms.into_iter().enumerate() {
+            codes.put_head(node, factors);
         }
         codes
     }
 
+    /// The codes of some of these nodes, in this order, and behind them those of more rows; `None` where a row does not fit into the
+    /// space that was divided.
+    pub(crate) fn extended(&self, nodes: &[u32], vectors: &Vectors, more: &[u32]) -> Option<Self> {
+        let (dimension, count) = (self.dimension, nodes.len() + more.len());
+        let mut codes = Self {
+            rows: AlignedRows::filled(count, self.rows.stride(), 0),
+            heads: Heads::new(dimension, count),
+            mean: self.mean.clone(),
+            ..*self
+        };
+        for (node, &old) in nodes.iter().enumerate() {
+            codes.rows.row_mut(node).copy_from_slice(self.rows.row(old as usize));
+            let Head { scale, norm, lift, .. } = self.heads.of(old);
+            codes.heads.set(node, &codes.rows.row(node)[..dimension], scale, norm, lift);
+        }
+        let mut row = vec![0.0; dimension];
+        for (node, &id) in (nodes.len()..).zip(more) {
+            let factors = codes.put_row(node, original(vectors, id), &mut row);
+            let beyond = self.measure == Measure::Dot && codes.squared(node, factors.0) > self.radius * self.radius;
+            // Rows far beyond all others would be told apart by few steps.
+            if beyond || row.iter().any(|x| x.abs() > OUTLIER) {
+                return None;
+            }
+            codes.put_head(node, factors);
+        }
+        Some(codes)
+    }
+
+    /// Writes the code of a row; gives its scale and its squared norm.
+    fn put_row(&mut self, node: usize, original: &[f32], row: &mut [f32]) -> (f32, f32) {
+        self.place(original, row);
+        let code = &mut self.rows.row_mut(node)[..self.dimension];
+        let scale = quantize(row, code);
+        (scale, (scale * steps_length(code)).powi(2))
+    }
+
+    /// Writes the head of a row whose code is there. Rows for the dot product are brought to the longest one's norm.
+    fn put_head(&mut self, node: usize, (scale, norm): (f32, f32)) {
+        let lift = if self.measure == Measure::Dot { (self.radius * self.radius - self.squared(node, scale)).max(0.0).sqrt() } else { 0.0 };
+        self.heads.set(node, &self.rows.row(node)[..self.dimension], scale, norm + lift * lift, lift);
+    }
+
+    /// The squared norm of what a code stands for, the mean put back.
+    fn squared(&self, node: usize, scale: f32) -> f32 {
+        let code = &self.rows.row(node)[..self.dimension];
+        code.iter().zip(&self.mean).map(|(&step, mean)| (scale * f32::from(step) + mean).powi(2)).sum()
+    }
+
+    fn longest(&self, factors: &[(f32, f32)]) -> f32 {
+        factors.iter().enumerate().map(|(node, &(scale, _))| self.squared(node, scale)).fold(0.0, f32::max).sqrt()
+    }
+
+    /// Rows.
+    pub(crate) fn count(&self) -> usize {
+        self.heads.count()
+    }
+
     /// Bytes that they hold.
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.sketches.bytes() + size_of_val(&*self.factors) + size_of_val(&*self.lifts) + size_of_val(&*self.mean)
+        self.rows.bytes() + self.heads.bytes() + size_of_val(&*self.mean)
     }
 
     /// Encodes a query of the rows' dimension.
-    pub(crate) fn query(&self, query: &[f32], into: &mut QueryCode, buffer: &mut Vec<f32>) {
+    pub(crate) fn query(&self, query: &[f32], slack: Slack, into: &mut QueryCode, buffer: &mut Vec<f32>) {
         buffer.resize(self.dimension, 0.0);
         self.place_query(query, buffer);
         if into.code.stride() != self.rows.stride() {
             *into = QueryCode::of_stride(self.rows.stride());
         }
         let scale = quantize(buffer, &mut into.code.row_mut(0)[..self.dimension]);
-        into.length = steps_length(&into.code.row(0)[..self.dimension]);
-        into.signs.resize(self.sketches.words(), 0);
-        sketch(buffer, &mut into.signs);
+        let code = &into.code.row(0)[..self.dimension];
+        into.length = steps_length(code);
+        if slack.is_some() {
+            into.planes.set(code, into.length, self.heads.words());
+        }
         // Keys of one query are compared with each other only: all are divided by twice the query's scale.
         into.norm = if scale > 0.0 { (0.5 / scale).min(FARTHEST) } else { 1.0 };
     }
 
     /// What compares a query.
-    pub(crate) fn probe<'a>(&self, query: &'a QueryCode) -> Probe<'a> {
+    pub(crate) fn probe<'a>(&self, query: &'a QueryCode, slack: Slack) -> Probe<'a> {
         let code = &query.code.row(0)[..self.dimension];
-        Probe { code, constant: 0.0, norm: query.norm, product: 1.0, lift: 0.0, signs: &query.signs, reach: query.length }
+        let probe = Probe { code, constant: 0.0, norm: query.norm, product: 1.0, lift: 0.0, planes: None, gain: 0.0, offset: 0.0 };
+        estimating(probe, &query.planes, slack)
     }
 
     /// What compares a row with others; its keys are squared distances.
     pub(crate) fn probe_node(&self, node: u32) -> Probe<'_> {
-        let Factor { scale, norm, length } = self.factors[node as usize];
-        let code = &self.rows.row(node as usize)[..self.dimension];
-        let lift = self.lifts.get(node as usize).map_or(0.0, |lift| 2.0 * lift);
-        Probe { code, constant: norm, norm: 1.0, product: 2.0 * scale, lift, signs: self.sketches.of(node), reach: 2.0 * length }
+        let Head { scale, norm, lift, .. } = self.heads.of(node);
+        let (code, product, lift) = (self.code(node), 2.0 * scale, 2.0 * lift);
+        Probe { code, constant: norm, norm: 1.0, product, lift, planes: None, gain: 0.0, offset: 0.0 }
     }
 
-    /// Asks for what comparing these nodes needs beside their codes.
-    #[inline]
-    pub(crate) fn prefetch_factor(&self, node: u32) {
-        if let Some(factor) = self.factors.get(node as usize) {
-            prefetch(std::slice::from_ref(factor));
+    /// As [`Self::probe_node`], for a walk: it can sift.
+    pub(crate) fn walking_probe_node<'a>(&'a self, node: u32, slack: Slack, planes: &'a mut Planes) -> Probe<'a> {
+        if slack.is_some() {
+            planes.set(self.code(node), steps_length(self.code(node)), self.heads.words());
         }
+        estimating(self.probe_node(node), planes, slack)
+    }
+
+    /// Asks for what a walk reads of a node first.
+    #[inline]
+    pub(crate) fn prefetch_head(&self, node: u32) {
+        self.heads.prefetch(node);
     }
 
     /// The keys of nodes: smaller is nearer. `products` is room for as many.
@@ -172,49 +245,48 @@ impl Codes {
         products.clear();
         products.resize(nodes.len(), 0);
         active().dot_i8.gather(probe.code, self.rows.all(), self.rows.stride(), nodes, products);
-        if probe.lift == 0.0 {
-            for (&node, &product) in nodes.iter().zip(products.iter()) {
-                let Factor { scale, norm, .. } = self.factors[node as usize];
-                each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32);
-            }
-        } else {
-            for (&node, &product) in nodes.iter().zip(products.iter()) {
-                let Factor { scale, norm, .. } = self.factors[node as usize];
-                let lift = probe.lift * self.lifts[node as usize];
-                each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32 - lift);
-            }
+        for (&node, &product) in nodes.iter().zip(products.iter()) {
+            let Head { scale, norm, lift, .. } = self.heads.of(node);
+            each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32 - probe.lift * lift);
         }
     }
 
-    /// Drops the nodes whose keys are most likely beyond `bound`; it may drop some that are just within.
+    /// Drops the nodes whose keys are most likely beyond `bound`; it may drop some that are just within. `sums` is room for as
+    /// many.
     #[inline]
-    pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, differing: &mut Vec<u32>, bound: f32) {
-        if !self.sketches.is_useful() {
-            return;
-        }
+    pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, sums: &mut Vec<i32>, bound: f32) {
+        let Some(planes) = probe.planes else { return };
+        self.heads.sums(planes, nodes, sums);
+        let (stride, all) = (self.rows.stride(), self.rows.all());
         let mut kept = 0;
-        let (read, mut keep) = (&*nodes, [0u32; SIFTED_MAX]);
-        if read.len() > SIFTED_MAX {
-            return;
+        for at in 0..nodes.len() {
+            let node = nodes[at];
+            let Head { norm, spread, lift, .. } = self.heads.of(node);
+            let key = probe.constant + probe.norm * norm - spread * (probe.gain * sums[at] as f32 + probe.offset) - probe.lift * lift;
+            if key < bound {
+                prefetch(&all[node as usize * stride..][..stride]);
+                nodes[kept] = node;
+                kept += 1;
+            }
         }
-        self.sketches.each(probe.signs, read, differing, |at, cosine| {
-            let node = read[at];
-            let Factor { norm, length, .. } = self.factors[node as usize];
-            let lift = if probe.lift == 0.0 { 0.0 } else { probe.lift * self.lifts[node as usize] };
-            keep[kept] = node;
-            kept += usize::from(probe.constant + probe.norm * norm - probe.reach * length * cosine - lift < bound);
-        });
-        nodes.clear();
-        nodes.extend_from_slice(&keep[..kept]);
+        nodes.truncate(kept);
     }
 
     /// The key of one node.
     #[inline]
     pub(crate) fn key(&self, probe: &Probe<'_>, node: u32) -> f32 {
-        let Factor { scale, norm, .. } = self.factors[node as usize];
-        let product = active().dot_i8.row(probe.code, &self.rows.row(node as usize)[..self.dimension]) as f32;
-        let lift = if probe.lift == 0.0 { 0.0 } else { probe.lift * self.lifts[node as usize] };
-        probe.constant + probe.norm * norm - probe.product * scale * product - lift
+        let Head { scale, norm, lift, .. } = self.heads.of(node);
+        let product = active().dot_i8.row(probe.code, self.code(node)) as f32;
+        probe.constant + probe.norm * norm - probe.product * scale * product - probe.lift * lift
+    }
+
+    /// The standard deviation of what the difference between two keys of a query, one of them this node's, is off: each component
+    /// of either code by up to half a step, as often by little as by much.
+    pub(crate) fn error(&self, query: &QueryCode, node: u32) -> f32 {
+        let Head { scale, norm, lift, .. } = self.heads.of(node);
+        let by_query = norm - lift * lift;
+        let by_row = (query.length * scale).powi(2);
+        ((by_query + by_row).max(0.0) * 2.0 / 12.0).sqrt()
     }
 
     /// Where a row lies in the space that codes divide.
@@ -252,53 +324,43 @@ impl Codes {
         sums.into_iter().map(|sum| (sum / rows) as f32).collect()
     }
 
-    /// For a few nodes their nearest of a sample, and others of the sample that are not far either; none of few rows.
-    fn pairs(&self) -> (Vec<Pair>, Vec<Pair>) {
-        let (mut near, mut others) = (Vec::new(), Vec::new());
-        if self.factors.len() < SAMPLE {
-            return (near, others);
+    /// Learns from near nodes of a sample how far estimates by signs can be trusted, and from others that are not far either
+    /// whether they tell the two apart: where all rows of a neighbourhood have nearly the same signs they do not.
+    pub(crate) fn sign_error(&self) -> Option<SignError> {
+        if self.heads.count() < SAMPLE || self.heads.words() == 0 {
+            return None;
         }
         let sample: Vec<u32> = (0..SAMPLE as u32).collect();
-        let mut products = Vec::new();
+        let (mut products, mut planes, mut errors, mut misses) = (Vec::new(), Planes::default(), Vec::new(), Vec::new());
         for one in (0..SAMPLE as u32).step_by(SAMPLE / SAMPLE_PROBES) {
+            let probe = self.probe_node(one);
+            planes.set(probe.code, steps_length(probe.code), self.heads.words());
             let mut keys = Vec::with_capacity(SAMPLE);
-            self.keys(&self.probe_node(one), &sample, &mut products, |other, key| keys.push((key, other)));
+            self.keys(&probe, &sample, &mut products, |other, key| keys.push((key, other)));
             keys.retain(|&(_, other)| other != one);
             keys.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let bound = self.cosine(one, keys[SAMPLE_NEAR - 1].1);
-            let pair = |&(_, other): &(f32, u32)| Pair { one, other, cosine: self.cosine(one, other), bound };
-            near.extend(keys[..SAMPLE_NEAR].iter().map(pair));
-            others.extend(keys[SAMPLE_OTHERS].iter().map(pair));
+            let bound = keys[SAMPLE_NEAR - 1].0;
+            // How much slack it takes to bring the estimate of a key down to a bound.
+            let mut slack = |other: u32, bound: f32| {
+                self.heads.sums(&planes, &[other], &mut products);
+                let Head { norm, spread, lift, .. } = self.heads.of(other);
+                let product = (probe.constant + norm - probe.lift * lift - bound) / probe.product;
+                (product / spread - planes.step * (2.0 * products[0] as f32 - planes.total)) / planes.length
+            };
+            errors.extend(keys[..SAMPLE_NEAR].iter().map(|&(key, other)| slack(other, key)));
+            misses.extend(keys[SAMPLE_OTHERS].iter().map(|&(_, other)| slack(other, bound)));
         }
-        near.retain(|pair: &Pair| pair.cosine.is_finite());
-        (near, others)
-    }
-
-    /// The cosine between two rows once the mean is taken off; not a number where one of them is the mean.
-    fn cosine(&self, one: u32, other: u32) -> f32 {
-        let (a, b) = (&self.factors[one as usize], &self.factors[other as usize]);
-        let product = a.scale * b.scale * active().dot_i8.row(self.code(one), self.code(other)) as f32;
-        product / (a.length * b.length)
+        errors.retain(|error| error.is_finite());
+        let count = errors.len().max(1) as f32;
+        let mean = errors.iter().sum::<f32>() / count;
+        let deviation = (errors.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / count).sqrt();
+        let error = SignError { mean, deviation };
+        let passing = misses.iter().filter(|&&miss| miss < error.slack(GENEROSITY) || miss.is_nan()).count() as f32;
+        (!errors.is_empty() && passing <= PASSING_SHARE * misses.len() as f32).then_some(error)
     }
 
     fn code(&self, node: u32) -> &[i8] {
         &self.rows.row(node as usize)[..self.dimension]
-    }
-
-    /// Brings all rows to the longest one's norm by one more component.
-    fn lift(&mut self) {
-        let squared = |node: usize| {
-            let scale = self.factors[node].scale;
-            let code = &self.rows.row(node)[..self.dimension];
-            code.iter().zip(&self.mean).map(|(&step, mean)| (scale * f32::from(step) + mean).powi(2)).sum::<f32>()
-        };
-        let norms: Vec<f32> = (0..self.factors.len()).map(squared).collect();
-        let longest = norms.iter().copied().fold(0.0, f32::max);
-        self.radius = longest.sqrt();
-        self.lifts = norms.iter().map(|norm| (longest - norm).max(0.0).sqrt()).collect();
-        for (factor, lift) in self.factors.iter_mut().zip(&self.lifts) {
-            factor.norm += lift * lift;
-        }
     }
 }
 
@@ -309,7 +371,7 @@ impl QueryCode {
     }
 
     fn of_stride(stride: usize) -> Self {
-        Self { code: AlignedRows::filled(1, stride, 0), norm: 1.0, signs: Vec::new(), length: 0.0 }
+        Self { code: AlignedRows::filled(1, stride, 0), norm: 1.0, length: 0.0, planes: Planes::default() }
     }
 }
 
@@ -363,9 +425,9 @@ mod tests {
                 let mut exact = vec![0.0; 4];
                 measure.prepare(&query).block(&vectors.data, &mut exact);
                 let mut code = QueryCode::empty();
-                codes.query(&query, &mut code, &mut Vec::new());
+                codes.query(&query, None, &mut code, &mut Vec::new());
                 let mut by_codes = vec![0.0; 4];
-                codes.keys(&codes.probe(&code), &[0, 1, 2, 3], &mut Vec::new(), |node, key| by_codes[node as usize] = key);
+                codes.keys(&codes.probe(&code, None), &[0, 1, 2, 3], &mut Vec::new(), |node, key| by_codes[node as usize] = key);
                 let order = |keys: &[f32]| {
                     let mut order = [0, 1, 2, 3];
                     order.sort_by(|&a: &usize, &b| keys[a].total_cmp(&keys[b]));

@@ -1,6 +1,7 @@
 //! Owns the approximate index: a layered graph walked on compact codes, its finds compared again on the originals. Refuses to
 //! know how the graph is built and how it is written.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,22 +11,39 @@ use proximadb_ports::{
     VectorIndex, Vectors,
 };
 
-use crate::beam::{Beam, Place};
+use crate::beam::{self, Beam, Place};
 use crate::builder::{Builder, Shape, shuffled};
 use crate::builtin::Measure;
-use crate::codes::Codes;
+use crate::codes::{Codes, GENEROSITY, Probe, SignError, Slack};
+use crate::extend::Kept;
 use crate::layers::Layer;
+use crate::recall::{self, HeldOut, Recalls};
 use crate::scan::{Scan, check_query};
-use crate::scratch::{Scratch, ScratchPool};
+use crate::scratch::{Scratch, ScratchPool, Trail};
 use crate::sidecar::{Read, Sidecar};
 
 pub(crate) const KIND: &str = "graph";
 /// Neighbours that a node can be given; the model's settings allow no others.
 pub(crate) const M_RANGE: std::ops::RangeInclusive<usize> = 4..=128;
-/// Finds compared again beyond those asked for, at first.
-const AGAIN_MORE: usize = 8;
-/// Finds compared again at a time, as long as that still changes the answer.
-const AGAIN_STEP: usize = 16;
+/// Standard deviations that the keys of codes are taken to be off when finds are compared again.
+const DOUBT: f32 = 2.0;
+/// Rows that a scan of codes compares in the time of one place of a walk's breadth: a place costs a node's expansion, some
+/// dozens of scattered neighbours; a scanned row costs one, and is mostly passed over by its signs.
+const SCANNED_A_PLACE: usize = 64;
+/// The breadth at which the slack of estimates by signs is chosen, in standard deviations, and the recall it may cost there.
+const SLACK_BREADTH: usize = 64;
+const SLACKS: [f32; 4] = [0.0, 0.5, GENEROSITY, 2.0];
+const SLACK_COST: f32 = 0.005;
+/// Standard deviations that estimates by signs are given for free in scans.
+const SCAN_DEVIATIONS: f32 = 2.5;
+/// A graph that would grow by more than this factor is built anew: its upper layers would be too small.
+const GROWTH_MAX: usize = 3;
+/// The share of its rows that a graph must keep to be worth extending: three of four.
+const KEPT_MIN: (usize, usize) = (3, 4);
+/// The recall that an extended graph may have less than it had before; one with less is built anew.
+const RECALL_LOST_MAX: f32 = 0.03;
+/// A walk that finds less than one in so many of the rows it should is done again as a scan.
+const FOUND_SHARE: usize = 4;
 
 /// Makes graphs for cosine, euclidean and dot product.
 ///
@@ -57,16 +75,59 @@ impl IndexFactory for GraphFactory {
         budget.check()?;
         let order = shuffled(vectors.rows(), spec.seed);
         let codes = Codes::encode(&vectors, measure, &order);
-        let shape = Shape { m: spec.m.clamp(*M_RANGE.start(), *M_RANGE.end()), ef: spec.ef_construction, threads: spec.threads };
-        let layers = Builder::new(&codes, order.len(), shape, budget).build()?;
-        let (metric, originals, scratch) = (spec.metric.clone(), vectors.into(), ScratchPool::default());
-        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, layers, scratch }))
+        let made = Made { spec, measure, vectors, budget };
+        Ok(Arc::new(made.finish(codes, order, |codes, shape, budget| Builder::new(codes, shape, budget))?))
+    }
+
+    fn extend(
+        &self,
+        spec: &IndexSpec,
+        vectors: Vectors,
+        base: &dyn VectorIndex,
+        rows: &[Option<u32>],
+        budget: &Budget,
+    ) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let measure = self.measure(spec, "index.extend")?;
+        budget.check()?;
+        let any: &dyn Any = base;
+        let Some(base) = any.downcast_ref::<GraphIndex>() else { return Ok(None) };
+        let fits = base.measure == measure
+            && base.originals.dimension() == vectors.dimension
+            && base.rows() == rows.len()
+            && base.layers.first().is_some_and(|lowest| lowest.width() == 2 * m_of(spec));
+        let kept = Kept::new(rows.len(), |node| rows[base.order[node as usize] as usize].is_some());
+        let is_worth_it = vectors.rows() < GROWTH_MAX * kept.nodes.len() && KEPT_MIN.0 * rows.len() <= KEPT_MIN.1 * kept.nodes.len();
+        if !fits || !is_worth_it || kept.nodes.is_empty() {
+            return Ok(None);
+        }
+        let mut order: Vec<u32> = kept.nodes.iter().filter_map(|&node| rows[base.order[node as usize] as usize]).collect();
+        let mut is_new = vec![true; vectors.rows()];
+        for &row in &order {
+            match is_new.get_mut(row as usize) {
+                Some(new) if *new => *new = false,
+                _ => {
+                    return Err(
+                        PortError::new(Fault::Invalid, "index.extend", KIND, "a row stands twice or lies outside").with_field("rows")
+                    );
+                }
+            }
+        }
+        order.extend(shuffled(vectors.rows(), spec.seed).into_iter().filter(|&row| is_new[row as usize]));
+        let Some(codes) = base.codes.extended(&kept.nodes, &vectors, &order[kept.nodes.len()..]) else { return Ok(None) };
+        let made = Made { spec, measure, vectors, budget };
+        let index = made.finish(codes, order, |codes, shape, budget| {
+            let layers = kept.layers(&base.layers, codes, codes.count());
+            Builder::resume(codes, shape, budget, layers, kept.nodes.len())
+        })?;
+        let worse =
+            index.recall_at(SLACK_BREADTH).zip(base.recall_at(SLACK_BREADTH)).is_some_and(|(now, before)| now < before - RECALL_LOST_MAX);
+        Ok(if worse { None } else { Some(Arc::new(index)) })
     }
 
     fn load(&self, spec: &IndexSpec, originals: Originals, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
         let measure = self.measure(spec, "index.load")?;
         let expected = Sidecar { measure, dimension: originals.dimension(), rows: originals.rows(), segment_checksum };
-        let Read { order, layers, codes } =
+        let Read { order, layers, codes, slack, recalls } =
             expected.decode(&sidecar).map_err(|damage| PortError::new(Fault::Corrupt, "index.load", KIND, damage.to_string()))?;
         let codes = match (codes, originals.get()) {
             (Some(codes), _) => codes,
@@ -80,9 +141,73 @@ impl IndexFactory for GraphFactory {
                 ));
             }
         };
-        let (metric, scratch) = (spec.metric.clone(), ScratchPool::default());
-        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, layers, scratch }))
+        let error = codes.sign_error();
+        let slack = slack.unwrap_or_else(|| error.map(|error| error.slack(GENEROSITY)));
+        let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
+        let (metric, scratch, nodes) = (spec.metric.clone(), ScratchPool::default(), inverse(&order));
+        Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch }))
     }
+}
+
+/// A graph in the making.
+struct Made<'a> {
+    spec: &'a IndexSpec,
+    measure: Measure,
+    vectors: Vectors,
+    budget: &'a Budget,
+}
+
+impl Made<'_> {
+    /// Inserts what a builder does not hold yet, and measures before the last rows are in what searches find.
+    fn finish(
+        self,
+        codes: Codes,
+        order: Vec<u32>,
+        builder: impl for<'c> FnOnce(&'c Codes, Shape, &'c Budget) -> Builder<'c>,
+    ) -> Result<GraphIndex> {
+        let Self { spec, measure, vectors, budget } = self;
+        let nodes = inverse(&order);
+        let error = codes.sign_error();
+        let slack = error.map(|error| error.slack(GENEROSITY));
+        let builder = builder(&codes, Shape { m: m_of(spec), ef: spec.ef_construction, threads: spec.threads, slack }, budget);
+        let count = recall::held_out(order.len()).min(order.len() - builder.begun());
+        builder.insert_below(order.len() - count)?;
+        let held_out = HeldOut::new(&order, count, &vectors, &*spec.metric, spec.threads, budget)?;
+        let layers = builder.layers();
+        let mut graph = Graph { measure, codes: &codes, order: &order, nodes: &nodes, layers: &layers, slack, scan_slack: None };
+        graph.slack = least_slack(&graph, &held_out, error)?;
+        let (slack, recalls) = (graph.slack, held_out.recalls(&graph, &mut Scratch::new(order.len()))?);
+        builder.insert_below(order.len())?;
+        let layers = builder.layers();
+        let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
+        let (metric, originals, scratch) = (spec.metric.clone(), vectors.into(), ScratchPool::default());
+        Ok(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch })
+    }
+}
+
+fn m_of(spec: &IndexSpec) -> usize {
+    spec.m.clamp(*M_RANGE.start(), *M_RANGE.end())
+}
+
+/// The least slack that costs held-out rows next to no recall; none where signs cost some whatever they are given.
+fn least_slack(graph: &Graph<'_>, held_out: &HeldOut<'_>, error: Option<SignError>) -> Result<Slack> {
+    let mut scratch = Scratch::new(graph.order.len());
+    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, SLACK_BREADTH, &mut scratch);
+    let Some((error, without)) = error.zip(recall(None)?) else { return Ok(graph.slack) };
+    for deviations in SLACKS {
+        let slack = Some(error.slack(deviations));
+        if recall(slack)?.is_some_and(|with| with >= without - SLACK_COST) {
+            return Ok(slack);
+        }
+    }
+    Ok(None)
+}
+
+/// Where each value of a permutation stands.
+fn inverse(order: &[u32]) -> Vec<u32> {
+    let mut places = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, &value)| places[value as usize] = place as u32);
+    places
 }
 
 /// The graph of one segment. It shares the originals, which may come after it, and has codes and links of its own.
@@ -93,33 +218,34 @@ pub struct GraphIndex {
     codes: Codes,
     /// The row of each node.
     order: Vec<u32>,
+    /// The node of each row.
+    nodes: Vec<u32>,
     /// Lowest first.
     layers: Vec<Layer>,
+    slack: Slack,
+    scan_slack: Slack,
+    recalls: Recalls,
     scratch: ScratchPool,
 }
 
-impl GraphIndex {
-    /// Walks, and answers with what `take` makes of the finds.
-    fn walked<T>(
-        &self,
-        query: &[f32],
-        ef: usize,
-        allow: Option<&RowSet>,
-        budget: &Budget,
-        counters: &mut SearchCounters,
-        take: impl FnOnce(&[Place], &mut SearchCounters) -> T,
-    ) -> Result<T> {
-        // A set of all rows is no filter.
-        let allow = allow.filter(|allow| allow.count() < self.rows());
-        counters.graph_walks += 1;
-        self.scratch.with(self.order.len(), |scratch| {
-            self.walk(query, ef.min(self.rows()), allow, budget, scratch, counters)?;
-            Ok(take(scratch.trail.pool.places(), counters))
-        })
-    }
+/// What a walk and the ordering of its finds need.
+pub(crate) struct Graph<'a> {
+    pub(crate) measure: Measure,
+    pub(crate) codes: &'a Codes,
+    /// The row of each node.
+    pub(crate) order: &'a [u32],
+    /// The node of each row.
+    pub(crate) nodes: &'a [u32],
+    pub(crate) layers: &'a [Layer],
+    /// What estimates by signs are given for free.
+    pub(crate) slack: Slack,
+    /// The same where rows are scanned, and each is met once only; none where walks have none.
+    pub(crate) scan_slack: Slack,
+}
 
+impl Graph<'_> {
     /// Leaves what the walk found in the scratch's pool.
-    fn walk(
+    pub(crate) fn walk(
         &self,
         query: &[f32],
         ef: usize,
@@ -129,41 +255,96 @@ impl GraphIndex {
         counters: &mut SearchCounters,
     ) -> Result<()> {
         let Scratch { trail, query: code, floats } = scratch;
-        self.codes.query(query, code, floats);
-        let probe = self.codes.probe(code);
+        self.codes.query(query, self.slack, code, floats);
+        let probe = self.codes.probe(code, self.slack);
+        let Some(allow) = allow else { return self.walk_all(&probe, ef, budget, trail, counters) };
+        let (rows, allowed) = (self.order.len(), allow.count());
+        let scan = |trail: &mut Trail, counters: &mut SearchCounters| {
+            let probe = self.codes.probe(code, self.scan_slack);
+            let nodes = allow.iter().take_while(|&row| row < rows).map(|row| self.nodes[row]);
+            beam::scan(self.codes, &probe, nodes, ef, budget, trail, counters)
+        };
+        // Among the nearest there are `rows / allowed` rows for each that counts, if those that count lie as the others do.
+        let breadth = ef.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
+        if allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
+            return scan(trail, counters);
+        }
+        self.walk_all(&probe, breadth, budget, trail, counters)?;
+        trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
+        // If so few of them count, the query lies far from those that do.
+        if trail.pool.places().len() < ef.div_ceil(FOUND_SHARE) { scan(trail, counters) } else { Ok(()) }
+    }
+
+    /// Walks as if every row counted.
+    fn walk_all(&self, probe: &Probe<'_>, ef: usize, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+        let probe = *probe;
         let Some((lowest, upper)) = self.layers.split_first() else { return Ok(()) };
         let mut entry = 0;
         for links in upper.iter().rev() {
-            entry = Beam { codes: &self.codes, links, probe, budget }.descend(entry, trail, counters);
+            entry = Beam { codes: self.codes, links, probe, budget }.descend(entry, trail, counters);
         }
-        let beam = Beam { codes: &self.codes, links: lowest, probe, budget };
-        match allow {
-            None => beam.walk(&[entry], ef, trail, counters),
-            Some(allow) => beam.walk_through(&[entry], ef, |node| allow.contains(self.order[node as usize] as usize), trail, counters),
+        counters.graph_walks += 1;
+        Beam { codes: self.codes, links: lowest, probe, budget }.walk(&[entry], ef, trail, counters)
+    }
+
+    /// Orders what a walk left in the scratch by the originals: the `k` nearest by their codes, and those that may be as near.
+    pub(crate) fn rerank(
+        &self,
+        vectors: &Vectors,
+        query: &[f32],
+        k: usize,
+        scratch: &Scratch,
+        counters: &mut SearchCounters,
+    ) -> Vec<Candidate> {
+        let found = scratch.trail.pool.places();
+        let Some(last) = found.get(..k).and_then(<[Place]>::last) else { return self.exact(vectors, query, k, found, counters) };
+        let bound = last.key() + DOUBT * self.codes.error(&scratch.query, last.node());
+        let doubtful = found.partition_point(|place| place.key() <= bound);
+        self.exact(vectors, query, k, &found[..doubtful.max(k)], counters)
+    }
+
+    fn exact(&self, vectors: &Vectors, query: &[f32], k: usize, found: &[Place], counters: &mut SearchCounters) -> Vec<Candidate> {
+        let rows: Vec<u32> = found.iter().map(|place| self.order[place.node() as usize]).collect();
+        let mut keys = vec![0.0; rows.len()];
+        self.measure.prepare(query).gather(&vectors.data, &rows, &mut keys);
+        counters.distances += rows.len() as u64;
+        let mut top = TopK::new(k);
+        for (row, key) in rows.into_iter().zip(keys) {
+            top.push(Candidate { key, row });
+        }
+        top.into_sorted()
+    }
+}
+
+impl GraphIndex {
+    fn graph(&self) -> Graph<'_> {
+        Graph {
+            measure: self.measure,
+            codes: &self.codes,
+            order: &self.order,
+            nodes: &self.nodes,
+            layers: &self.layers,
+            slack: self.slack,
+            scan_slack: self.scan_slack,
         }
     }
 
-    /// Orders finds by the originals: as many as are asked for and a few, then on while the answer still changes.
-    fn rerank(&self, vectors: &Vectors, query: &[f32], k: usize, found: &[Place], counters: &mut SearchCounters) -> Vec<Candidate> {
-        let scorer = self.measure.prepare(query);
-        let mut top = TopK::new(k);
-        let (mut rows, mut keys) = (Vec::new(), Vec::new());
-        let (mut rest, mut step) = (found, k + k / 2 + AGAIN_MORE);
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(step.min(rest.len()));
-            rows.clear();
-            rows.extend(now.iter().map(|place| self.order[place.node() as usize]));
-            keys.clear();
-            keys.resize(rows.len(), 0.0);
-            scorer.gather(&vectors.data, &rows, &mut keys);
-            counters.distances += rows.len() as u64;
-            let changes = rows.iter().zip(&keys).filter(|&(&row, &key)| top.push(Candidate { key, row })).count();
-            if changes == 0 {
-                break;
-            }
-            (rest, step) = (later, AGAIN_STEP);
-        }
-        top.into_sorted()
+    /// Walks, and answers with what `take` makes of the finds.
+    fn walked<T>(
+        &self,
+        query: &[f32],
+        ef: usize,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+        take: impl FnOnce(&Scratch, &mut SearchCounters) -> T,
+    ) -> Result<T> {
+        // A set of all rows is no filter.
+        let allow = allow.filter(|allow| allow.count() < self.rows());
+        self.scratch.with(self.order.len(), |scratch| {
+            self.graph().walk(query, ef.min(self.rows()), allow, budget, scratch, counters)?;
+            Ok(take(scratch, counters))
+        })
     }
 }
 
@@ -178,7 +359,15 @@ impl VectorIndex for GraphIndex {
 
     fn resident_bytes(&self) -> usize {
         let layers: usize = self.layers.iter().map(Layer::bytes).sum();
-        size_of::<Self>() + layers + self.codes.bytes() + size_of_val(&*self.order) + self.scratch.bytes()
+        size_of::<Self>() + layers + self.codes.bytes() + size_of_val(&*self.order) + size_of_val(&*self.nodes) + self.scratch.bytes()
+    }
+
+    fn breadth_for(&self, recall: f32, k: usize) -> Option<usize> {
+        self.recalls.breadth_for(recall, k)
+    }
+
+    fn recall_at(&self, ef: usize) -> Option<f32> {
+        self.recalls.at(ef)
     }
 
     fn has_originals(&self) -> bool {
@@ -202,8 +391,8 @@ impl VectorIndex for GraphIndex {
         if k == 0 {
             return Ok(Some(Vec::new()));
         }
-        let rows = self.walked(query, params.ef.max(k), allow, budget, counters, |found, _| {
-            found.iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
+        let rows = self.walked(query, params.ef.max(k), allow, budget, counters, |scratch, _| {
+            scratch.trail.pool.places().iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
         })?;
         Ok((rows.len() >= k).then_some(rows))
     }
@@ -225,13 +414,13 @@ impl VectorIndex for GraphIndex {
         if params.exact || k == 0 {
             return scan.nearest(query, k, allow, counters);
         }
-        let rerank = |found: &[Place], counters: &mut SearchCounters| self.rerank(vectors, query, k, found, counters);
+        let rerank = |scratch: &Scratch, counters: &mut SearchCounters| self.graph().rerank(vectors, query, k, scratch, counters);
         let candidates = self.walked(query, params.ef.max(k), allow, budget, counters, rerank)?;
         if candidates.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(candidates) }
     }
 
     fn save(&self, segment_checksum: u32) -> Option<Bytes> {
         let written = Sidecar { measure: self.measure, dimension: self.originals.dimension(), rows: self.rows(), segment_checksum };
-        Some(written.encode(&self.order, &self.layers, &self.codes))
+        Some(written.encode(&self.order, &self.layers, &self.codes, self.slack, &self.recalls))
     }
 }

@@ -138,8 +138,8 @@ impl GrowingLayer {
         }
     }
 
-    /// The finished layer.
-    pub(crate) fn finish(self) -> Layer {
+    /// The layer as it is now.
+    pub(crate) fn finished(&self) -> Layer {
         let mut layer = Layer::empty(self.nodes, self.width);
         for node in 0..self.nodes as u32 {
             for (place, from) in layer.list_mut(node).iter_mut().zip(self.slots(node)) {

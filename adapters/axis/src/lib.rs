@@ -6,15 +6,17 @@ mod beam;
 mod builder;
 mod builtin;
 mod codes;
+mod extend;
 mod flat;
 mod graph;
+mod heads;
 mod layers;
+mod recall;
 mod reranked;
 mod scan;
 mod scratch;
 mod select;
 mod sidecar;
-mod sketch;
 
 pub use builtin::{BuiltinMetric, BuiltinScorer};
 pub use flat::{FlatFactory, FlatIndex};

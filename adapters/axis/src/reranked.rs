@@ -1,6 +1,7 @@
 //! Owns the detour: a graph by a built-in metric leads to rows that the collection's own metric then orders. Refuses to know what that
 //! metric computes; it may be a plugin's.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,6 +55,24 @@ impl<F: IndexFactory> IndexFactory for RerankedFactory<F> {
         let Some((inner, widen)) = self.detour(spec) else { return self.0.build(spec, vectors, budget) };
         let inner = self.0.build(&inner, vectors.clone(), budget)?;
         Ok(Arc::new(RerankedIndex { metric: Arc::clone(&spec.metric), originals: vectors.into(), inner, widen }))
+    }
+
+    fn extend(
+        &self,
+        spec: &IndexSpec,
+        vectors: Vectors,
+        base: &dyn VectorIndex,
+        rows: &[Option<u32>],
+        budget: &Budget,
+    ) -> Result<Option<Arc<dyn VectorIndex>>> {
+        let Some((inner, widen)) = self.detour(spec) else { return self.0.extend(spec, vectors, base, rows, budget) };
+        let base: &dyn Any = base;
+        let Some(base) = base.downcast_ref::<RerankedIndex>() else { return Ok(None) };
+        let extended = self.0.extend(&inner, vectors.clone(), &*base.inner, rows, budget)?;
+        let around = |inner| -> Arc<dyn VectorIndex> {
+            Arc::new(RerankedIndex { metric: Arc::clone(&spec.metric), originals: vectors.into(), inner, widen })
+        };
+        Ok(extended.map(around))
     }
 
     fn load(&self, spec: &IndexSpec, originals: Originals, segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {

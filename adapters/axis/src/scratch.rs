@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use crate::beam::{Frontier, Pool};
+use crate::beam::Pool;
 use crate::codes::QueryCode;
 
 /// Searches at a time that reuse memory; more of them allocate their own.
@@ -21,10 +21,11 @@ pub(crate) struct Scratch {
 pub(crate) struct Trail {
     pub(crate) visited: Visited,
     pub(crate) pool: Pool,
-    pub(crate) frontier: Frontier,
+    /// Neighbours met for the first time.
     pub(crate) fresh: Vec<u32>,
+    /// Those of them that may be near enough.
+    pub(crate) near: Vec<u32>,
     pub(crate) products: Vec<i32>,
-    pub(crate) differing: Vec<u32>,
 }
 
 impl Scratch {
@@ -32,10 +33,9 @@ impl Scratch {
         let trail = Trail {
             visited: Visited { words: vec![0; nodes.div_ceil(64)] },
             pool: Pool::default(),
-            frontier: Frontier::default(),
             fresh: Vec::new(),
+            near: Vec::new(),
             products: Vec::new(),
-            differing: Vec::new(),
         };
         Self { trail, query: QueryCode::empty(), floats: Vec::new() }
     }

@@ -6,19 +6,22 @@ use std::thread;
 use bytes::{Buf, BufMut, Bytes};
 
 use crate::builtin::Measure;
-use crate::codes::{Codes, Extent};
+use crate::codes::{Codes, Extent, Slack};
 use crate::graph::M_RANGE;
 use crate::layers::{LAYERS_MAX, Layer, NONE};
-use crate::sketch::Sketches;
+use crate::recall::Recalls;
 
 const MAGIC: [u8; 4] = *b"PXGR";
 /// The version that is written.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
+/// The version that had signs of its own, which the codes say too, and norms, but no recall.
+const VERSION_WITH_SIGNS: u16 = 2;
 /// The version that had no codes, which were made again from the rows.
 const VERSION_WITHOUT_CODES: u16 = 1;
 const HEADER_BYTES: usize = 28;
 const LAYER_HEADER_BYTES: usize = 6;
 const CRC_BYTES: usize = 4;
+const SLACK_BYTES: usize = 4;
 
 /// What a sidecar says of the segment it was made for.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,10 @@ pub(crate) struct Read {
     pub(crate) layers: Vec<Layer>,
     /// What walks compare; none in version 1.
     pub(crate) codes: Option<Codes>,
+    /// What estimates by signs are given for free, as it was chosen at the build; not told before version 3.
+    pub(crate) slack: Option<Slack>,
+    /// What was measured at the build; nothing before version 3.
+    pub(crate) recalls: Recalls,
 }
 
 /// Why bytes are not the sidecar that was asked for.
@@ -61,21 +68,32 @@ pub(crate) enum Damage {
     Neighbour,
     #[error("its codes hold numbers that no row gives")]
     Codes,
+    #[error("its recall is none that can be measured")]
+    Recall,
 }
 
 /// What a header says beside what it must say.
 struct Header {
     version: u16,
     layers: usize,
-    cosines: usize,
+    /// Entries of the table of recall; before version 3, of a table for signs.
+    entries: usize,
 }
 
 impl Sidecar {
     /// Writes a graph.
-    pub(crate) fn encode(&self, order: &[u32], layers: &[Layer], codes: &Codes) -> Bytes {
+    pub(crate) fn encode(&self, order: &[u32], layers: &[Layer], codes: &Codes, slack: Slack, recalls: &Recalls) -> Bytes {
         let lists: usize = layers.iter().map(|layer| LAYER_HEADER_BYTES + 4 * layer.nodes() * layer.width()).sum();
         let extent = codes.extent();
-        let mut out = Vec::with_capacity(HEADER_BYTES + extent.bytes().unwrap_or_default() + 4 * order.len() + lists + CRC_BYTES);
+        let mut out = Vec::with_capacity(
+            HEADER_BYTES
+                + extent.bytes().unwrap_or_default()
+                + 4 * order.len()
+                + 8 * recalls.pairs().len()
+                + SLACK_BYTES
+                + lists
+                + CRC_BYTES,
+        );
         out.put_slice(&MAGIC);
         out.put_u16_le(VERSION);
         out.put_u8(metric_code(self.measure));
@@ -83,10 +101,15 @@ impl Sidecar {
         out.put_u32_le(self.segment_checksum);
         out.put_u32_le(self.dimension as u32);
         out.put_u32_le(self.rows as u32);
-        out.put_u32_le(extent.cosines as u32);
+        out.put_u32_le(recalls.pairs().len() as u32);
         out.put_u32_le(crc32c::crc32c(&out));
         debug_assert_eq!(out.len(), HEADER_BYTES);
         order.iter().for_each(|&row| out.put_u32_le(row));
+        for &(ef, recall) in recalls.pairs() {
+            out.put_u32_le(ef);
+            out.put_f32_le(recall);
+        }
+        out.put_f32_le(slack.unwrap_or(f32::INFINITY));
         codes.put(&mut out);
         for layer in layers {
             out.put_u32_le(layer.nodes() as u32);
@@ -106,9 +129,19 @@ impl Sidecar {
         let (order, body) = body.split_at_checked(4 * self.rows).ok_or(Damage::Short)?;
         if header.version == VERSION_WITHOUT_CODES {
             let layers = self.layers(header.layers, body, Self::lists_by_length)?;
-            return Ok(Read { order: self.order(order)?, layers, codes: None });
+            return Ok(Read { order: self.order(order)?, layers, codes: None, slack: None, recalls: Recalls::default() });
         }
-        let extent = Extent { measure: self.measure, dimension: self.dimension, rows: self.rows, cosines: header.cosines };
+        let is_older = header.version == VERSION_WITH_SIGNS;
+        let (table, body) = if is_older { body.split_at(0) } else { body.split_at_checked(8 * header.entries).ok_or(Damage::Short)? };
+        let pair = |&[a, b, c, d, e, f, g, h]: &[u8; 8]| (u32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
+        let recalls = Recalls::new(table.as_chunks().0.iter().map(pair).collect()).ok_or(Damage::Recall)?;
+        let (mut slack, body) = body.split_at_checked(if is_older { 0 } else { SLACK_BYTES }).ok_or(Damage::Short)?;
+        let slack = slack.try_get_f32_le().ok().map(|slack| if slack == f32::INFINITY { None } else { Some(slack) });
+        if slack.flatten().is_some_and(|slack| !slack.is_finite()) {
+            return Err(Damage::Recall);
+        }
+        let signs = is_older.then_some(header.entries);
+        let extent = Extent { measure: self.measure, dimension: self.dimension, rows: self.rows, signs };
         let (codes, body) = extent.bytes().and_then(|bytes| body.split_at_checked(bytes)).ok_or(Damage::Short)?;
         // Codes are most of the file; the rest is read and checked meanwhile.
         let (take, rest) = (|| Codes::take(extent, codes), || Ok((self.order(order)?, self.layers(header.layers, body, Self::lists)?)));
@@ -123,7 +156,7 @@ impl Sidecar {
             }
         });
         let (order, layers) = rest?;
-        Ok(Read { order, layers, codes: Some(codes?) })
+        Ok(Read { order, layers, codes: Some(codes?), slack, recalls })
     }
 
     /// Checks all that can be without reading lists.
@@ -148,18 +181,18 @@ impl Sidecar {
         let segment_checksum = header.get_u32_le();
         let dimension = header.get_u32_le() as usize;
         let rows = header.get_u32_le() as usize;
-        let cosines = header.get_u32_le() as usize;
-        let table = if Sketches::words_for(self.dimension) == 0 { 0 } else { self.dimension + 1 };
+        let entries = header.get_u32_le() as usize;
         match version {
-            VERSION if cosines == 0 || cosines == table => {}
-            VERSION_WITHOUT_CODES if cosines == 0 => {}
+            VERSION => {}
+            VERSION_WITH_SIGNS if entries == 0 || (entries == self.dimension + 1 && self.dimension >= 64) => {}
+            VERSION_WITHOUT_CODES if entries == 0 => {}
             _ => return Err(Damage::Format),
         }
         let is_ours = metric == metric_code(self.measure) && dimension == self.dimension && rows == self.rows;
         if !is_ours || segment_checksum != self.segment_checksum {
             return Err(Damage::Foreign);
         }
-        if (1..=LAYERS_MAX).contains(&layers) { Ok(Header { version, layers, cosines }) } else { Err(Damage::Shape) }
+        if (1..=LAYERS_MAX).contains(&layers) { Ok(Header { version, layers, entries }) } else { Err(Damage::Shape) }
     }
 
     fn order(&self, bytes: &[u8]) -> Result<Vec<u32>, Damage> {

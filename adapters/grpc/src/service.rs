@@ -48,8 +48,8 @@ impl Service {
         let ids = convert::read_ids("ids", &request.ids)?;
         let read = ReadOptions { vector: request.with_vector.unwrap_or(true), metadata: request.with_metadata.unwrap_or(true) };
         let found = self.database.get(&collection, &ids, read).await?;
-        let result = |r: &Option<_>| v1::GetRecordResult { record: r.as_ref().map(convert::stored_record) };
-        Ok(v1::GetRecordsResponse { results: found.iter().map(result).collect() })
+        let result = |record: Option<_>| v1::GetRecordResult { record: record.map(convert::stored_record) };
+        Ok(v1::GetRecordsResponse { results: found.into_iter().map(result).collect() })
     }
 
     async fn search_one(&self, request: v1::SearchRequest, time: Option<std::time::Duration>) -> Outcome<v1::SearchResponse> {
@@ -86,7 +86,7 @@ impl Service {
             let message = format!("{asked} queries got {} answers", found.len());
             return Err(PortError::new(Fault::Internal, "grpc.search", collection, message));
         }
-        Ok(found.iter().map(convert::search_response).collect())
+        Ok(found.into_iter().map(convert::search_response).collect())
     }
 }
 
@@ -170,7 +170,7 @@ impl ProximaDb for Service {
         let run = async {
             let collection = convert::read_collection_ref(&request.get_ref().collection)?;
             let page = self.database.scan(&collection, convert::read_scan(request.into_inner())?).await?;
-            Ok(v1::ScanResponse { records: page.records.iter().map(convert::stored_record).collect(), cursor: page.cursor })
+            Ok(v1::ScanResponse { records: page.records.into_iter().map(convert::stored_record).collect(), cursor: page.cursor })
         };
         call.close(run.await)
     }

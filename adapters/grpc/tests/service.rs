@@ -180,6 +180,9 @@ async fn bad_reads_are_named_and_reach_nothing() {
         (v1::SearchQuery { offset: 99_991, ..query() }, "offset"),
         (v1::SearchQuery { offset: u64::MAX, ..query() }, "offset"),
         (v1::SearchQuery { ef: Some(8_193), ..query() }, "ef"),
+        (v1::SearchQuery { recall_target: Some(0.0), ..query() }, "recall_target"),
+        (v1::SearchQuery { recall_target: Some(f32::NAN), ..query() }, "recall_target"),
+        (v1::SearchQuery { recall_target: Some(0.9), ef: Some(10), ..query() }, "recall_target"),
         (v1::SearchQuery { timeout_ms: Some(0), ..query() }, "timeout_ms"),
         (v1::SearchQuery { timeout_ms: Some(600_001), ..query() }, "timeout_ms"),
         (v1::SearchQuery { score_threshold: Some(f32::NAN), ..query() }, "score_threshold"),
@@ -276,17 +279,30 @@ async fn reads_answer_what_the_port_answers() {
     let bytes: Vec<u8> = RecordingDatabase::VECTOR.iter().flat_map(|c| c.to_le_bytes()).collect();
     assert_eq!(stored.vector.as_ref().and_then(|v| v.components.clone()), Some(Components::Packed(bytes.into())));
 
-    let request = v1::SearchQuery { k: Some(2), explain: true, with_vector: Some(true), timeout_ms: Some(1_000), ..query() };
+    let request = v1::SearchQuery {
+        k: Some(2),
+        explain: true,
+        with_vector: Some(true),
+        timeout_ms: Some(1_000),
+        recall_target: Some(0.9),
+        ..query()
+    };
     let search = v1::SearchRequest { collection: "documents".to_owned(), query: Some(request.clone()) };
     let answer = client.search(search).await.expect("valid").into_inner();
     assert_eq!((answer.hits.len(), answer.hits[0].score, answer.hits[0].distance, answer.score_kind.as_str()), (2, 0.1, 0.9, "similarity"));
     let stats = answer.stats.expect("always");
-    assert_eq!((stats.took_us, stats.distances, stats.graph_walks, answer.explain[0].strategy.as_str()), (8, 4, 1, "exact"));
+    assert_eq!((stats.took_us, stats.distances, stats.graph_walks, stats.recall_estimate), (8, 4, 1, Some(0.5)));
+    let line = &answer.explain[0];
+    assert_eq!(
+        (line.strategy.as_str(), line.filter.as_str(), line.ef, line.recall_estimate),
+        ("approximate", "memory", Some(96), Some(0.5))
+    );
     let batch = v1::SearchBatchRequest { collection: "documents".to_owned(), queries: vec![request, query()] };
     assert_eq!(client.search_batch(batch).await.expect("valid").into_inner().results.len(), 2);
     let calls = server.database.take_calls();
     let [Call::Get(..), Call::Search(_, one), Call::Search(_, two)] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!((&one[0].query, one[0].timeout, two.len()), (&Query::Vector(vec![1.0]), Some(Duration::from_secs(1)), 2));
+    assert_eq!((one[0].recall_target, two[1].recall_target), (Some(0.9), None));
 
     let page = client.scan(v1::ScanRequest { collection: "documents".to_owned(), ..Default::default() }).await.expect("valid").into_inner();
     assert_eq!((page.records.len(), page.cursor.as_deref()), (1, Some("next")));
@@ -314,6 +330,7 @@ async fn collections_and_status_answer_what_the_port_answers() {
     client.flush(v1::FlushRequest { collection: named() }).await.expect("valid");
     let index = client.get_index_status(v1::GetIndexStatusRequest { collection: named() }).await.expect("valid").into_inner();
     assert_eq!((index.status.as_str(), index.recall_estimate, index.segments.len()), ("ready", Some(0.1), 1));
+    assert_eq!((index.resident_bytes, index.filter_bytes), (100, 50));
     let site = client.list_sites(v1::ListSitesRequest {}).await.expect("valid").into_inner().sites.remove(0);
     assert_eq!((site.free_bytes, site.draining), (Some(1), true));
     assert_eq!((site.mirror.as_deref(), site.log_copies.as_deref()), (Some("one object is missing"), Some("in step")));

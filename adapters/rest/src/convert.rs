@@ -139,6 +139,7 @@ pub(crate) fn search<const AT: usize>(body: requests::Search<AT>) -> Result<(Sea
         offset: count(body.offset.unwrap_or(0)),
         filter: filter(body.filter.map(|f| f.0))?,
         ef: body.ef.map(count),
+        recall_target: body.recall_target,
         exact: body.exact.unwrap_or(false),
         score_threshold: body.score_threshold,
         read: ReadOptions { vector: body.with_vector.unwrap_or(false), metadata: body.with_metadata.unwrap_or(true) },

@@ -86,6 +86,7 @@ strict_object! {
         offset: u64,
         filter: Json<AT>,
         ef: u64,
+        recall_target: f32,
         exact: bool,
         score_threshold: f32,
         with_vector: bool,

@@ -126,11 +126,14 @@ async fn bad_input_is_named_and_reaches_nothing() {
         (search, r#"{"vector": [1], "offset": 99991}"#, "offset"),
         (search, r#"{"vector": [1], "offset": 18446744073709551615}"#, "offset"),
         (search, r#"{"vector": [1], "ef": 8193}"#, "ef"),
+        (search, r#"{"vector": [1], "recall_target": 0}"#, "recall_target"),
+        (search, r#"{"vector": [1], "recall_target": 1.01}"#, "recall_target"),
+        (search, r#"{"vector": [1], "recall_target": 0.9, "ef": 10}"#, "recall_target"),
         (search, r#"{"vector": [1], "timeout_ms": 0}"#, "timeout_ms"),
         (search, r#"{"vector": [1], "timeout_ms": 600001}"#, "timeout_ms"),
         (search, r#"{"vector": [1, 1e39]}"#, "vector[1]"),
         (search, r#"{"vector": [NaN]}"#, "vector[0]"),
-        (search, r#"{"vector": [1], "recall_target": 0.9}"#, "recall_target"),
+        (search, r#"{"vector": [1], "recall": 0.9}"#, "recall"),
         (search, r#"{"vector": [1], "filter": {"year": {"$gt": null}}}"#, "filter.year.$gt"),
         (search, r#"{"vector": [1], "filter": {"$nor": []}}"#, "filter.$nor"),
         (search, r#"{"vector": [1], "filter": []}"#, "filter"),
@@ -260,7 +263,7 @@ async fn collections_answer_as_documented() {
         (&described["name"], &described["dimension"], &described["metric"]),
         (&json!("documents"), &json!(384), &json!("dot_product"))
     );
-    assert_eq!(described["index"], json!({"kind": "auto", "m": 32, "ef_construction": 128, "ef_search": 96}));
+    assert_eq!(described["index"], json!({"kind": "auto", "m": 32, "ef_construction": 200, "ef_search": 96}));
     assert_eq!(described["schema"], json!({"year": "integer"}));
     assert_eq!(described["created"], "1970-01-01T00:00:00Z");
     server.database.set_mishap(Mishap { existing: true, ..Mishap::default() });
@@ -365,23 +368,28 @@ async fn reads_answer_as_documented() {
 async fn searches_answer_as_documented() {
     let server = Server::new();
     let stats = json!({"took_us": 8, "segments": 1, "memtable_rows": 2, "rows_filtered": 3, "distances": 4, "code_distances": 5,
-        "hops": 6, "graph_walks": 1});
+        "hops": 6, "graph_walks": 1, "recall_estimate": 0.5});
     let (answer, calls) = server.accepts("POST", &format!("{C}/search"), r#"{"vector": [0.5, 1], "k": 1, "with_metadata": false}"#).await;
     let hit = json!({"id": "1", "score": 0.1, "distance": 0.9, "score_kind": "similarity", "version": 7});
     assert_eq!(answer, json!({"hits": [hit], "stats": stats}));
     let [Call::Search(_, queries)] = &calls[..] else { panic!("{calls:?}") };
     assert_eq!((&queries[0].query, queries[0].k, queries[0].read.metadata), (&Query::Vector(vec![0.5, 1.0]), 1, false));
+    let (_, calls) = server.accepts("POST", &format!("{C}/search"), r#"{"vector": [1], "ef": 64}"#).await;
+    assert!(matches!(&calls[..], [Call::Search(_, queries)] if (queries[0].ef, queries[0].recall_target) == (Some(64), None)));
 
-    let body = r#"{"id": 5, "k": 2, "offset": 3, "filter": {"year": {"$gte": 2020}}, "ef": 64, "exact": true, "score_threshold": 0.1,
+    let body = r#"{"id": 5, "k": 2, "offset": 3, "filter": {"year": {"$gte": 2020}}, "recall_target": 0.9, "exact": true, "score_threshold": 0.1,
         "with_vector": true, "explain": true, "timeout_ms": 250}"#;
     let (answer, calls) = server.accepts("POST", &format!("{C}/search"), body).await;
     assert_eq!(answer["hits"][1]["vector"], json!([0.5, -1.0, 0.100000024]));
     assert_eq!(answer["hits"][1]["metadata"]["big"], json!(u64::MAX));
-    assert_eq!(answer["explain"][0]["strategy"], "exact");
+    let line = json!({"shard": 0, "rows": 10, "allowed": 9, "index": "graph", "strategy": "approximate", "reason": "graph",
+        "filter": "memory", "ef": 96, "recall_estimate": 0.5, "distances": 4, "code_distances": 5, "hops": 6, "graph_walks": 1});
+    assert_eq!(answer["explain"], json!([line]));
     let [Call::Search(_, queries)] = &calls[..] else { panic!("{calls:?}") };
     let query = &queries[0];
     assert!(matches!(&query.query, Query::Record(id) if id.as_str() == "5"));
-    assert_eq!((query.k, query.offset, query.ef, query.exact, query.explain), (2, 3, Some(64), true, true));
+    assert_eq!((query.k, query.offset, query.exact, query.explain), (2, 3, true, true));
+    assert_eq!((query.ef, query.recall_target), (None, Some(0.9)));
     assert_eq!((query.score_threshold, query.timeout), (Some(0.1), Some(Duration::from_millis(250))));
     assert!(query.filter.is_some() && query.read.vector && query.read.metadata);
 
@@ -446,6 +454,7 @@ async fn the_server_tells_how_it_is() {
     let server = Server::new();
     let (index, _) = server.accepts("GET", &format!("{C}/index"), "").await;
     assert_eq!((&index["status"], &index["unindexed_rows"], &index["recall_estimate"]), (&json!("ready"), &json!(0), &json!(0.1)));
+    assert_eq!((&index["resident_bytes"], &index["filter_bytes"]), (&json!(100), &json!(50)));
     let (flushed, calls) = server.accepts("POST", &format!("{C}/flush"), "{}").await;
     assert_eq!((flushed, calls.len()), (json!({"flushed": true}), 1));
     let (sites, _) = server.accepts("GET", "/v1/sites", "").await;

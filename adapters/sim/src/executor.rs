@@ -21,6 +21,7 @@ struct State {
     tasks: Vec<JoinHandle<()>>,
     closed: bool,
     panics: usize,
+    computations: usize,
 }
 
 impl SimExecutor {
@@ -44,6 +45,17 @@ impl SimExecutor {
     /// Computations that panicked so far.
     pub fn panics(&self) -> usize {
         self.state().panics
+    }
+
+    /// Computations that were handed over so far; those of background work are not counted.
+    pub fn computations(&self) -> usize {
+        self.state().computations
+    }
+
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            self.state().panics += 1;
+        }
     }
 
     /// Tasks that have not ended.
@@ -83,13 +95,12 @@ impl Executor for SimExecutor {
     }
 
     fn compute(&self, job: Box<dyn FnOnce() + Send>) {
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            self.state().panics += 1;
-        }
+        self.state().computations += 1;
+        self.run(job);
     }
 
     fn background(&self, _name: &'static str, job: Box<dyn FnOnce() + Send>) {
-        self.compute(job);
+        self.run(job);
     }
 
     fn compute_threads(&self) -> usize {

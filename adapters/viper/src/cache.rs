@@ -7,6 +7,8 @@ use arrow_array::{Array, ArrayRef};
 use parquet::bloom_filter::Sbbf;
 use proximadb_model::Metadata;
 
+use crate::compact::CompactRows;
+
 /// Decoded metadata takes about this many times the bytes of its text.
 const METADATA_OVERHEAD: usize = 4;
 /// Bytes of a block of a bloom filter.
@@ -15,14 +17,14 @@ const BLOOM_BLOCK_BYTES: usize = 32;
 /// A part of a row group, by which kept things are found again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
-    /// A column that every segment has, by its place.
-    Fixed(usize),
     /// A typed metadata column.
     Column(usize),
     /// The remainder.
     Remainder,
     /// The bloom filter of a typed metadata column.
     Bloom(usize),
+    /// All metadata, row by row.
+    Rows,
 }
 
 /// A part once it is decoded.
@@ -33,6 +35,8 @@ pub(crate) enum Chunk {
     Remainder(Vec<Option<Metadata>>),
     /// A bloom filter, where the column has one.
     Bloom(Option<Sbbf>),
+    /// The metadata of each row of a row group.
+    Rows(CompactRows),
 }
 
 impl Chunk {
@@ -44,6 +48,7 @@ impl Chunk {
                 values + rows.len() * size_of::<Option<Metadata>>()
             }
             Self::Bloom(filter) => filter.as_ref().map_or(0, Sbbf::num_blocks) * BLOOM_BLOCK_BYTES,
+            Self::Rows(rows) => rows.bytes(),
         }
     }
 }
@@ -116,6 +121,11 @@ impl Shelf {
     /// Bytes that all readers together may keep.
     pub(crate) fn bytes_max(&self) -> usize {
         self.cache.bytes_max
+    }
+
+    /// Bytes that may be kept without anything else being dropped.
+    pub(crate) fn bytes_free(&self) -> usize {
+        self.cache.bytes_max.saturating_sub(self.cache.lock().bytes)
     }
 
     /// What is kept of a part.

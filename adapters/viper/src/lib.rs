@@ -6,6 +6,7 @@ mod batch;
 mod bounds;
 mod cache;
 mod column;
+mod compact;
 mod error;
 mod evaluate;
 mod file;
@@ -20,6 +21,7 @@ mod reader;
 mod remainder;
 mod select;
 mod store;
+mod values;
 mod verdict;
 mod writer;
 

@@ -1,111 +1,97 @@
-//! Fetching rows without their vectors from the columns that are kept decoded: what every search does for its hits.
-//! Leaves alone what is too large to keep.
+//! The metadata of single rows, which every search asks for its hits: from memory where there is room to keep it, else from its
+//! pages in the file.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow_array::Array;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
-use proximadb_model::{Metadata, RecordId, Rows, Sequence, Timestamp};
-use proximadb_ports::Result;
+use proximadb_model::{Metadata, Projection};
+use proximadb_ports::{Fault, PortError, Result};
 
 use crate::cache::{Chunk, Part};
-use crate::column::value_at;
+use crate::compact::CompactRows;
 use crate::error::ViperError;
-use crate::layout::{EXPIRES, ID, METADATA, SEQUENCE};
+use crate::layout::METADATA;
+use crate::pages::{Pages, Wanted};
 use crate::reader::ViperReader;
-use crate::select::{Parts, load};
 
-/// The share of the cache that one segment's columns may take to be kept for this.
-const CACHE_SHARE: usize = 4;
+/// Up to this share of the cache a segment's metadata takes the place of what was not used for longest; beyond it only as much is
+/// kept as there is room for, since it would else drive itself out, and every search would decode row groups for a few rows each.
+const CACHE_SHARE: usize = 2;
 
-/// The given rows, which are all in range, in the order asked; `None` when the segment's columns are too large to keep.
-pub(crate) async fn lookup(reader: &ViperReader, rows: &[u32], metadata: bool) -> Result<Option<Rows>> {
-    if decoded_bytes(reader, metadata) > reader.shelf.bytes_max() / CACHE_SHARE {
-        return Ok(None);
-    }
-    let parts = parts_of(reader, metadata);
-    let mut groups: HashMap<usize, Parts> = HashMap::new();
-    let mut found = Rows::new(reader.footer.layout.dimension);
-    let nothing = Arc::new(Metadata::default());
-    for &row in rows {
-        let (group, row) = place_of(reader, row as usize);
-        let loaded = match groups.entry(group) {
-            Entry::Occupied(loaded) => loaded.into_mut(),
-            Entry::Vacant(absent) => {
-                let size = reader.footer.group_rows.get(group).copied().unwrap_or_default();
-                absent.insert(load(reader, group, size, &parts).await?)
+/// The metadata of the given rows, in the order asked.
+pub(crate) async fn metadata(reader: &ViperReader, rows: &[u32]) -> Result<Vec<Arc<Metadata>>> {
+    let mut found: Vec<Option<Arc<Metadata>>> = vec![None; rows.len()];
+    let mut groups: Vec<(usize, Option<Arc<Chunk>>)> = Vec::new();
+    let mut absent: Vec<(usize, u32)> = Vec::new();
+    for (i, &row) in rows.iter().enumerate() {
+        let (group, place) = place_of(reader, row)?;
+        let kept = match groups.iter().find(|(known, _)| *known == group) {
+            Some((_, kept)) => kept.clone(),
+            None => {
+                let kept = kept(reader, group).await?;
+                groups.push((group, kept.clone()));
+                kept
             }
         };
-        append(reader, loaded, row, metadata, &nothing, &mut found).map_err(|e| e.corrupt("segment.fetch", reader.file.key()))?;
+        match kept.as_deref() {
+            Some(Chunk::Rows(rows)) => {
+                let metadata = rows.metadata(&reader.footer.layout, place).map_err(|e| e.corrupt("segment.read", reader.file.key()))?;
+                found[i] = Some(Arc::new(metadata));
+            }
+            _ => absent.push((i, row)),
+        }
     }
-    Ok(Some(found))
-}
-
-/// About the bytes that the columns take once they are decoded: those that the file says they have uncompressed.
-fn decoded_bytes(reader: &ViperReader, metadata: bool) -> usize {
-    let places = [ID, SEQUENCE, EXPIRES].into_iter().chain(if metadata { METADATA..reader.footer.layout.remainder() + 1 } else { 0..0 });
-    let places: Vec<usize> = places.collect();
-    let groups = reader.footer.arrow.metadata().row_groups().iter();
-    let bytes =
-        groups.flat_map(|group| places.iter().filter_map(|place| group.columns().get(*place)).map(|column| column.uncompressed_size()));
-    bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)).fold(0, usize::saturating_add)
-}
-
-fn parts_of(reader: &ViperReader, metadata: bool) -> Vec<Part> {
-    let mut parts = vec![Part::Fixed(ID), Part::Fixed(SEQUENCE), Part::Fixed(EXPIRES)];
-    if metadata {
-        parts.extend((0..reader.footer.layout.columns.len()).map(Part::Column));
-        parts.push(Part::Remainder);
+    if !absent.is_empty() {
+        let numbers: Vec<u32> = absent.iter().map(|(_, row)| *row).collect();
+        let read = reader.read_rows(&numbers, Projection { vectors: false, metadata: true }).await?;
+        for ((i, _), metadata) in absent.into_iter().zip(read.metadata) {
+            found[i] = Some(metadata);
+        }
     }
-    parts
+    let all: Option<Vec<_>> = found.into_iter().collect();
+    all.ok_or_else(|| PortError::new(Fault::Corrupt, "segment.read", reader.file.key(), "rows are missing"))
 }
 
 /// The row group of a row of the segment, and its place there.
-fn place_of(reader: &ViperReader, mut row: usize) -> (usize, usize) {
+fn place_of(reader: &ViperReader, row: u32) -> Result<(usize, usize)> {
+    let mut place = row as usize;
     for (group, rows) in reader.footer.group_rows.iter().enumerate() {
-        match row.checked_sub(*rows) {
-            Some(rest) => row = rest,
-            None => return (group, row),
+        match place.checked_sub(*rows) {
+            Some(rest) => place = rest,
+            None => return Ok((group, place)),
         }
     }
-    (reader.footer.group_rows.len(), row)
+    Err(reader.beyond(row as usize))
 }
 
-fn append(
-    reader: &ViperReader,
-    parts: &Parts,
-    row: usize,
-    metadata: bool,
-    nothing: &Arc<Metadata>,
-    into: &mut Rows,
-) -> std::result::Result<(), ViperError> {
-    let wrong = |place: usize| ViperError::Layout(format!("column {} has another type", reader.footer.layout.schema.field(place).name()));
-    let fixed = |place: usize| match parts.get(&Part::Fixed(place)).map(Arc::as_ref) {
-        Some(Chunk::Column(array)) if row < array.len() => Ok(array),
-        _ => Err(wrong(place)),
-    };
-    into.ids.push(RecordId::new(fixed(ID)?.as_string_opt::<i32>().ok_or_else(|| wrong(ID))?.value(row))?);
-    let sequence = fixed(SEQUENCE)?.as_primitive_opt::<UInt64Type>().ok_or_else(|| wrong(SEQUENCE))?.value(row);
-    into.sequences.push(Sequence(sequence));
-    let expires = fixed(EXPIRES)?.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| wrong(EXPIRES))?;
-    into.expires.push((!expires.is_null(row)).then(|| Timestamp(expires.value(row))));
-    if metadata {
-        let rest = match parts.get(&Part::Remainder).map(Arc::as_ref) {
-            Some(Chunk::Remainder(rows)) => rows.get(row).and_then(Option::as_ref),
-            _ => None,
-        };
-        let mut fields = rest.map_or_else(BTreeMap::new, |metadata| metadata.fields().clone());
-        for (i, column) in reader.footer.layout.columns.iter().enumerate() {
-            if let Some(Chunk::Column(array)) = parts.get(&Part::Column(i)).map(Arc::as_ref)
-                && let Some(value) = value_at(array.as_ref(), row)
-            {
-                fields.insert(column.key.clone(), value);
-            }
-        }
-        into.metadata.push(if fields.is_empty() { Arc::clone(nothing) } else { Arc::new(Metadata::new(fields)?) });
+/// The metadata of a row group from memory; read and kept where it is not there yet and may be, `None` otherwise.
+async fn kept(reader: &ViperReader, group: usize) -> Result<Option<Arc<Chunk>>> {
+    if let Some(kept) = reader.shelf.get(group, Part::Rows) {
+        return Ok(Some(kept));
     }
-    Ok(())
+    let (bytes, bytes_in_all) = decoded_bytes(reader, group);
+    let may_replace = bytes_in_all <= reader.shelf.bytes_max() / CACHE_SHARE;
+    if !may_replace && bytes > reader.shelf.bytes_free() {
+        return Ok(None);
+    }
+    let places: Vec<usize> = (METADATA..=reader.footer.layout.remainder()).collect();
+    let size = reader.footer.group_rows.get(group).copied().unwrap_or_default();
+    let mut pages = Pages::new(&reader.file, &reader.footer, &places, Wanted::Group(group), size)?;
+    let corrupt = |e: ViperError| e.corrupt("segment.read", reader.file.key());
+    let batch = pages.next().await?.ok_or_else(|| corrupt(ViperError::Layout("a row group is empty".to_owned())))?;
+    if batch.num_rows() != size {
+        return Err(corrupt(ViperError::Layout(format!("a row group of {size} rows gave {}", batch.num_rows()))));
+    }
+    let rows = CompactRows::new(&reader.footer.layout, &batch).map_err(corrupt)?;
+    Ok(Some(reader.shelf.put(group, Part::Rows, Chunk::Rows(rows))))
+}
+
+/// About the bytes that the metadata of a row group and of all of them takes once it is decoded: those that the file says it has
+/// uncompressed.
+fn decoded_bytes(reader: &ViperReader, group: usize) -> (usize, usize) {
+    let of_group = |group: &parquet::file::metadata::RowGroupMetaData| {
+        let columns = group.columns().iter().skip(METADATA).map(|column| usize::try_from(column.uncompressed_size()).unwrap_or(usize::MAX));
+        columns.fold(0, usize::saturating_add)
+    };
+    let groups = reader.footer.arrow.metadata().row_groups();
+    (groups.get(group).map_or(0, of_group), groups.iter().map(of_group).fold(0, usize::saturating_add))
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use proximadb_model::{Filter, Projection, Rows};
-use proximadb_ports::{Fault, PortError, Result, RowStream, SegmentReader, Selection};
+use proximadb_model::{Filter, Metadata, Projection, Rows};
+use proximadb_ports::{Fault, PortError, Result, RowStream, SegmentReader, Selection, ValueVisitor};
 
 use crate::batch;
 use crate::cache::{ChunkCache, Shelf};
@@ -13,7 +13,7 @@ use crate::file::VerifiedFile;
 use crate::footer::Footer;
 use crate::layout::{EXPIRES, ID, Layout, METADATA, SEQUENCE, VECTOR};
 use crate::pages::{Pages, Wanted};
-use crate::{lookup, originals, select};
+use crate::{lookup, originals, select, values};
 
 /// Rows of one block of a scan.
 const BLOCK_ROWS_MAX: usize = 2_048;
@@ -33,6 +33,42 @@ impl ViperReader {
     pub(crate) fn new(file: VerifiedFile, footer: Footer, cache: Arc<ChunkCache>) -> Self {
         let rows = footer.group_rows.iter().sum();
         Self { file: Arc::new(file), footer: Arc::new(footer), shelf: ChunkCache::shelf(cache), rows }
+    }
+
+    /// Rows by their pages in the file, in the order asked.
+    ///
+    /// # Errors
+    /// As of [`SegmentReader::fetch`].
+    pub(crate) async fn read_rows(&self, rows: &[u32], projection: Projection) -> Result<Rows> {
+        let mut found = Rows::new(self.footer.layout.dimension);
+        let mut sorted: Vec<usize> = rows.iter().map(|row| *row as usize).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        match sorted.last() {
+            None => return Ok(found),
+            Some(last) if *last >= self.rows => return Err(self.beyond(*last)),
+            Some(_) => {}
+        }
+        let mut blocks = self.blocks(projection, Wanted::Ranges(ranges(&sorted)))?;
+        while blocks.append_next(&mut found).await? {}
+        if found.len() != sorted.len() {
+            return Err(PortError::new(Fault::Corrupt, "segment.fetch", self.file.key(), "rows are missing"));
+        }
+        if sorted.iter().copied().eq(rows.iter().map(|row| *row as usize)) {
+            return Ok(found);
+        }
+        let mut asked = Rows::new(found.dimension);
+        for row in rows {
+            // Every asked row is among the sorted ones, which are as many as those found.
+            asked.push_from(&found, sorted.partition_point(|known| *known < *row as usize));
+        }
+        Ok(asked)
+    }
+
+    /// The error of asking for a row that is not there.
+    pub(crate) fn beyond(&self, row: usize) -> PortError {
+        let message = format!("row {row} of a segment of {}", self.rows);
+        PortError::new(Fault::Invalid, "segment.fetch", self.file.key(), message)
     }
 
     fn blocks(&self, projection: Projection, wanted: Wanted) -> Result<ViperScan> {
@@ -65,37 +101,15 @@ impl SegmentReader for ViperReader {
     }
 
     async fn fetch(&self, rows: &[u32], projection: Projection) -> Result<Rows> {
-        let mut found = Rows::new(self.footer.layout.dimension);
-        let mut sorted: Vec<usize> = rows.iter().map(|row| *row as usize).collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        match sorted.last() {
-            None => return Ok(found),
-            Some(last) if *last >= self.rows => {
-                let message = format!("row {last} of a segment of {}", self.rows);
-                return Err(PortError::new(Fault::Invalid, "segment.fetch", self.file.key(), message));
-            }
-            Some(_) => {}
-        }
-        if !projection.vectors
-            && let Some(found) = lookup::lookup(self, rows, projection.metadata).await?
-        {
-            return Ok(found);
-        }
-        let mut blocks = self.blocks(projection, Wanted::Ranges(ranges(&sorted)))?;
-        while blocks.append_next(&mut found).await? {}
-        if found.len() != sorted.len() {
-            return Err(PortError::new(Fault::Corrupt, "segment.fetch", self.file.key(), "rows are missing"));
-        }
-        if sorted.iter().copied().eq(rows.iter().map(|row| *row as usize)) {
-            return Ok(found);
-        }
-        let mut asked = Rows::new(found.dimension);
-        for row in rows {
-            // Every asked row is among the sorted ones, which are as many as those found.
-            asked.push_from(&found, sorted.partition_point(|known| *known < *row as usize));
-        }
-        Ok(asked)
+        self.read_rows(rows, projection).await
+    }
+
+    async fn metadata(&self, rows: &[u32]) -> Result<Vec<Arc<Metadata>>> {
+        lookup::metadata(self, rows).await
+    }
+
+    async fn values(&self, paths: &[String], visitor: &mut dyn ValueVisitor) -> Result<()> {
+        values::visit(self, paths, visitor).await
     }
 
     async fn select(&self, filter: &Filter) -> Result<Selection> {

@@ -146,9 +146,8 @@ pub(crate) async fn load(reader: &ViperReader, group: usize, rows: usize, parts:
 /// The place of a part's column in the file.
 fn place(reader: &ViperReader, part: Part) -> usize {
     match part {
-        Part::Fixed(place) => place,
         Part::Column(column) | Part::Bloom(column) => METADATA + column,
-        Part::Remainder => reader.footer.layout.remainder(),
+        Part::Remainder | Part::Rows => reader.footer.layout.remainder(),
     }
 }
 

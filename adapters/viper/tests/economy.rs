@@ -86,6 +86,8 @@ impl Records {
 }
 
 const BLOCK_ROWS: u64 = 4_096;
+/// Bytes of a cache that the metadata of some of five row groups fits into, each of about 140 KB.
+const CACHE_FOR_SOME_GROUPS: usize = 450 << 10;
 
 #[async_trait]
 impl RowStream for Records {
@@ -108,8 +110,17 @@ impl RowStream for Records {
 }
 
 async fn segment(filesystem: &Arc<Counting>, rows: u64, dimension: usize) -> (SegmentMeta, Arc<dyn SegmentReader>) {
+    segment_with_cache(filesystem, rows, dimension, ViperOptions::default().cache_bytes_max).await
+}
+
+async fn segment_with_cache(
+    filesystem: &Arc<Counting>,
+    rows: u64,
+    dimension: usize,
+    cache_bytes_max: usize,
+) -> (SegmentMeta, Arc<dyn SegmentReader>) {
     let port: Arc<dyn Filesystem> = filesystem.clone();
-    let options = ViperOptions { row_group_rows_max: BLOCK_ROWS as usize, ..ViperOptions::default() };
+    let options = ViperOptions { row_group_rows_max: BLOCK_ROWS as usize, cache_bytes_max, ..ViperOptions::default() };
     let store = ViperStore::new(port, Arc::new(SimClock::new()), options);
     let shard = ShardId { collection: CollectionId(Uid::from_bytes([1; 16])), index: 0 };
     let mut records = Records { next: 0, rows, dimension, state: 1 };
@@ -178,4 +189,42 @@ async fn bloom_filters_rule_out_what_statistics_cannot() {
     let both =
         vec![field("lang", Test::Eq(Value::String("z-3".to_owned()))), field("note.n", Test::Lt(Value::Int(3 * BLOCK_ROWS as i64 + 6)))];
     check(Filter::And(both), 3, BLOCK_ROWS).await;
+}
+
+/// One row of each row group, one after the other: the bytes that each cost.
+async fn metadata_costs(filesystem: &Counting, reader: &dyn SegmentReader) -> Vec<u64> {
+    let mut costs = Vec::new();
+    for group in 0..5 {
+        let row = group * BLOCK_ROWS as u32 + 7;
+        let found = reader.metadata(&[row]).await.expect("metadata");
+        assert_eq!(found[0].get("year"), Some(&Value::Int(i64::from(row))));
+        assert_eq!(found[0].get("note.n"), Some(&Value::Int(i64::from(row))));
+        costs.push(filesystem.take());
+    }
+    costs
+}
+
+#[tokio::test]
+async fn the_metadata_of_hits_is_read_once() {
+    let filesystem = Counting::new();
+    let (_, reader) = segment(&filesystem, 5 * BLOCK_ROWS, 4).await;
+    filesystem.take();
+    let cold = metadata_costs(&filesystem, reader.as_ref()).await;
+    assert!(cold.iter().all(|bytes| *bytes > 0), "{cold:?}");
+    assert_eq!(metadata_costs(&filesystem, reader.as_ref()).await, [0; 5]);
+}
+
+#[tokio::test]
+async fn metadata_that_finds_no_room_drives_out_none_that_did() {
+    let filesystem = Counting::new();
+    let (_, reader) = segment_with_cache(&filesystem, 5 * BLOCK_ROWS, 4, CACHE_FOR_SOME_GROUPS).await;
+    filesystem.take();
+    let cold = metadata_costs(&filesystem, reader.as_ref()).await;
+    for _ in 0..3 {
+        let warm = metadata_costs(&filesystem, reader.as_ref()).await;
+        let kept = warm.iter().filter(|bytes| **bytes == 0).count();
+        assert!((1..5).contains(&kept), "some row groups fit, not all: {cold:?}, then {warm:?}");
+        let others = warm.iter().zip(&cold).all(|(warm, cold)| *warm == 0 || warm == cold);
+        assert!(others, "what was not kept costs its pages again, no row group: {cold:?}, then {warm:?}");
+    }
 }

@@ -1,13 +1,13 @@
 //! Work that a shard's writer hands out and takes back finished: flushing a memtable, merging segments, building a graph.
 //! It only writes new files; what counts is decided by the manifest that the writer commits afterwards.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, plan};
+use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, Timestamp, plan};
 use proximadb_ports::{Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
 use tokio::sync::mpsc;
 
@@ -110,15 +110,20 @@ impl Workshop {
     pub(crate) async fn merge(&self, snapshot: &Snapshot, places: &[usize]) -> Result<Merged> {
         let collection = &snapshot.manifest.collection;
         let views: Vec<_> = places.iter().map(|p| snapshot.segments[*p].clone()).collect();
+        let paths: BTreeSet<String> = views.iter().flat_map(|v| v.segment.columns.resident_paths()).collect();
         let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
-        let mut rows = LiveRows::new(views, self.env.clock.now());
+        let now = self.env.clock.now();
+        let base = Base::of(&views, now);
+        let mut rows = LiveRows::new(views, now);
         let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
             return Ok(Merged { sources, view: None, index: None });
         };
+        // What filters ask for of the sources they will ask for of the whole.
+        segment.columns.warm(&segment.reader, &paths.into_iter().collect::<Vec<_>>());
         let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {
-            let graph = self.graph(&view.segment, collection, &snapshot.metric).await?;
+            let graph = self.graph(&view.segment, collection, &snapshot.metric, base).await?;
             view.adopt(graph.index, graph.recall_estimate);
             index = Some(graph.sidecar);
         }
@@ -166,11 +171,17 @@ impl Workshop {
         plan::wants_graph(rows, collection.spec.index.kind, &self.env.settings.maintenance) && self.env.graph.supports(metric.descriptor())
     }
 
-    /// Builds a graph over a segment and writes its sidecar.
+    /// Builds a graph over a segment, from one over a part of its rows where there is one that is worth it, and writes its sidecar.
     ///
     /// # Errors
     /// Those of the index and of the store.
-    pub(crate) async fn graph(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>) -> Result<Graph> {
+    pub(crate) async fn graph(
+        &self,
+        segment: &Arc<Segment>,
+        collection: &Collection,
+        metric: &Arc<dyn Metric>,
+        base: Option<Base>,
+    ) -> Result<Graph> {
         let _turn = self.env.heavy_work.acquire().await;
         let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
@@ -181,7 +192,14 @@ impl Workshop {
         let (index, bytes, recall_estimate) = self
             .env
             .background("index-build", move || {
-                let index = factory.build(&spec, vectors.clone(), &budget)?;
+                let extended = match &base {
+                    Some(base) => factory.extend(&spec, vectors.clone(), &*base.index, &base.rows, &budget)?,
+                    None => None,
+                };
+                let index = match extended {
+                    Some(index) => index,
+                    None => factory.build(&spec, vectors.clone(), &budget)?,
+                };
                 let bytes = index.save(checksum);
                 let sampling = Budget::new(clock, Some(SAMPLING_MAX));
                 let recall = match sampled_recall(&*index, &spec, &vectors, ef, &sampling) {
@@ -198,6 +216,31 @@ impl Workshop {
         let id = FileId(self.env.entropy.uid());
         let sidecar = self.files.write_index(id, bytes.unwrap_or_default()).await?;
         Ok(Graph { index, sidecar, recall_estimate })
+    }
+}
+
+/// The largest index of segments that are merged, and what has become of its rows.
+pub(crate) struct Base {
+    index: Arc<dyn VectorIndex>,
+    rows: Vec<Option<u32>>,
+}
+
+impl Base {
+    /// Numbers the rows as [`LiveRows`] hands them out.
+    fn of(views: &[SegmentView], now: Timestamp) -> Option<Self> {
+        let largest = (0..views.len()).filter(|at| views[*at].is_graph()).max_by_key(|at| views[*at].live())?;
+        let mut next = 0;
+        let mut number = |view: &SegmentView| -> Vec<Option<u32>> {
+            let place = |row| {
+                view.is_visible(row, now).then(|| {
+                    next += 1;
+                    next - 1
+                })
+            };
+            (0..view.rows()).map(place).collect()
+        };
+        let rows = views.iter().take(largest + 1).map(&mut number).last()?;
+        Some(Self { index: Arc::clone(&views[largest].index), rows })
     }
 }
 

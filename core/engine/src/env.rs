@@ -1,6 +1,7 @@
 //! What every part of the engine shares: ports, settings, and the list of what is wrong.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use proximadb_ports::{
 };
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::columns::ColumnKeeper;
 use crate::parts::MetricSource;
 use crate::settings::EngineSettings;
 
@@ -23,6 +25,7 @@ pub(crate) struct Env {
     pub(crate) flat: Arc<dyn IndexFactory>,
     pub(crate) graph: Arc<dyn IndexFactory>,
     pub(crate) codecs: Vec<Arc<dyn WalCodec>>,
+    pub(crate) columns: Arc<ColumnKeeper>,
     pub(crate) settings: EngineSettings,
     /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
     pub(crate) heavy_work: Semaphore,
@@ -51,6 +54,7 @@ impl Env {
         settings: EngineSettings,
     ) -> Self {
         let problems = Mutex::new(BTreeMap::new());
+        let columns = ColumnKeeper::new(Arc::clone(&clock), Arc::clone(&executor), Arc::clone(&telemetry), settings.filter_bytes_max);
         Self {
             clock,
             entropy,
@@ -61,6 +65,7 @@ impl Env {
             flat,
             graph,
             codecs,
+            columns,
             settings,
             heavy_work: Semaphore::new(1),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
@@ -173,6 +178,15 @@ impl Env {
     }
 }
 
+/// Runs a computation of some hundred microseconds at most where its caller is: handing it over would cost as much again.
+///
+/// # Errors
+/// Its own; `Internal` when it panicked.
+pub(crate) fn compute_here<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What the computation owned is dropped with it, and what it borrowed it could only read.
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err(panicked()))
+}
+
 fn panicked() -> PortError {
     PortError::new(Fault::Internal, "compute", "a computation", "ended without an answer")
 }
@@ -183,5 +197,19 @@ pub(crate) struct CancelOnDrop(pub(crate) Budget);
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_computation_that_panics_here_is_an_internal_error() {
+        assert_eq!(compute_here(|| Ok(7)).expect("no error"), 7);
+        let failed: Result<()> = compute_here(|| Err(PortError::new(Fault::Deadline, "search", "a test", "is over")));
+        assert_eq!(failed.expect_err("its own").fault, Fault::Deadline);
+        let panicked: Result<()> = compute_here(|| panic!("asked for by a test"));
+        assert_eq!(panicked.expect_err("a panic").fault, Fault::Internal);
     }
 }

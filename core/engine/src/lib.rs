@@ -4,6 +4,7 @@
 
 mod background;
 mod catalog;
+mod columns;
 mod cursor;
 mod engine;
 mod env;

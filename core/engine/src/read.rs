@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proximadb_model::{Filter, Projection, RecordId, RowSet, Timestamp, TopK};
+use proximadb_model::{Filter, Projection, RecordId, RowSet, Rows, Timestamp, TopK};
 use proximadb_ports::{Fault, PortError, ReadOptions, Result, StoredRecord};
 
 use crate::snapshot::{Place, SegmentView, Snapshot};
@@ -47,19 +47,21 @@ fn from_memtable(blocks: &[proximadb_model::Block], block: usize, row: usize, wa
 
 async fn from_segment(view: &SegmentView, rows: &[(usize, u32)], wanted: Wanted) -> Result<Vec<(usize, StoredRecord)>> {
     let segment = &view.segment;
-    let projection = Projection { vectors: wanted.vector, metadata: wanted.metadata };
-    let stored = if projection == Projection::IDS {
-        None
+    let numbers: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
+    let mut stored = if wanted.vector {
+        segment.reader.fetch(&numbers, Projection { vectors: true, metadata: wanted.metadata }).await?
     } else {
-        let numbers: Vec<u32> = rows.iter().map(|(_, row)| *row).collect();
-        Some(segment.reader.fetch(&numbers, projection).await?)
+        Rows::new(0)
     };
+    if wanted.metadata && !wanted.vector {
+        stored.metadata = segment.reader.metadata(&numbers).await?;
+    }
     let mut out = Vec::with_capacity(rows.len());
     for (place, (i, row)) in rows.iter().enumerate() {
         let row = *row as usize;
         let id = resident_id(view, row)?;
-        let vector = stored.as_ref().filter(|_| wanted.vector).and_then(|s| s.vector(place)).map(<[f32]>::to_vec);
-        let metadata = stored.as_ref().filter(|_| wanted.metadata).and_then(|s| s.metadata.get(place)).map(Arc::clone);
+        let vector = if wanted.vector { stored.vector(place).map(<[f32]>::to_vec) } else { None };
+        let metadata = stored.metadata.get(place).map(Arc::clone);
         let expires = segment.expires.get(row).copied().flatten();
         let version = segment.sequences.get(row).copied().unwrap_or_default();
         out.push((*i, StoredRecord { id, vector, metadata, expires, version }));
@@ -80,17 +82,39 @@ pub(crate) async fn get(snapshot: &Snapshot, ids: &[RecordId], wanted: Wanted, n
     Ok(places.into_iter().map(|place| place.and_then(|_| records.next())).collect())
 }
 
-/// The rows of a segment that a reader at `now` may see and for which the filter holds; `None` when these are all.
-/// The second part counts rows whose metadata was looked at.
-pub(crate) async fn allowed(view: &SegmentView, filter: Option<&Filter>, now: Timestamp) -> Result<(Option<RowSet>, u64)> {
+/// The rows of a segment that count, and how that was found out.
+pub(crate) struct Allowed {
+    /// The rows; `None` when all count.
+    pub(crate) rows: Option<RowSet>,
+    /// Rows whose values were looked at in the file.
+    pub(crate) rows_examined: u64,
+    /// What answered the filter, for `explain`.
+    pub(crate) filter: &'static str,
+}
+
+impl Allowed {
+    /// How many rows count, of a segment with so many.
+    pub(crate) fn count(&self, rows: usize) -> usize {
+        self.rows.as_ref().map_or(rows, RowSet::count)
+    }
+}
+
+/// The rows of a segment that a reader at `now` may see and for which the filter holds.
+pub(crate) async fn allowed(view: &SegmentView, filter: Option<&Filter>, now: Timestamp) -> Result<Allowed> {
     let visible = view.visible(now);
-    let Some(filter) = filter else { return Ok((visible, 0)) };
-    let selection = view.segment.reader.select(filter).await?;
-    let mut rows = selection.rows;
+    let Some(filter) = filter else { return Ok(Allowed { rows: visible, rows_examined: 0, filter: "none" }) };
+    let segment = &view.segment;
+    let (mut rows, rows_examined, by) = match segment.columns.select(&segment.reader, filter) {
+        Ok(rows) => (rows, 0, "memory"),
+        Err(absent) => {
+            let selection = segment.reader.select(filter).await?;
+            (selection.rows, selection.rows_examined, absent.as_str())
+        }
+    };
     if let Some(visible) = visible {
         rows.intersect(&visible);
     }
-    Ok((Some(rows), selection.rows_examined))
+    Ok(Allowed { rows: Some(rows), rows_examined, filter: by })
 }
 
 /// The number of records that a reader at `now` sees and for which the filter holds.
@@ -103,7 +127,7 @@ pub(crate) async fn count(snapshot: &Snapshot, filter: Option<&Filter>, now: Tim
         }
     }
     for view in &snapshot.segments {
-        count += allowed(view, filter, now).await?.0.map_or(view.rows(), |rows| rows.count());
+        count += allowed(view, filter, now).await?.count(view.rows());
     }
     Ok(count as u64)
 }
@@ -115,7 +139,7 @@ pub(crate) async fn select_ids(snapshot: &Snapshot, filter: Option<&Filter>, now
         ids.push(id.clone());
     }
     for view in &snapshot.segments {
-        let (rows, _) = allowed(view, filter, now).await?;
+        let rows = allowed(view, filter, now).await?.rows;
         let rows = rows.unwrap_or_else(|| RowSet::all(view.rows()));
         for row in rows.iter() {
             ids.push(resident_id(view, row)?);
@@ -154,7 +178,7 @@ pub(crate) async fn page(
         offer(id.as_str(), place);
     }
     for (segment, view) in snapshot.segments.iter().enumerate() {
-        let (rows, _) = allowed(view, filter, now).await?;
+        let rows = allowed(view, filter, now).await?.rows;
         let rows = rows.unwrap_or_else(|| RowSet::all(view.rows()));
         for row in rows.iter() {
             if let Some(id) = view.segment.ids.id(row) {

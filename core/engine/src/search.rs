@@ -1,6 +1,6 @@
 //! Searching: filters become row sets, each segment is searched as planned, the nearest of all are merged and fetched.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use proximadb_model::limits::SEARCH_BATCH_MAX;
@@ -12,11 +12,13 @@ use proximadb_ports::{
     SegmentExplain,
 };
 
-use crate::env::{CancelOnDrop, Env};
+use crate::env::{CancelOnDrop, Env, compute_here};
+use crate::read::{self, Allowed};
+use crate::segment_build;
 use crate::snapshot::{Place, SegmentView, Snapshot};
-use crate::{read, segment_build};
 
 mod late;
+mod short;
 
 /// Checks a request against the limits, which every transport shares, and against the collection.
 ///
@@ -39,34 +41,93 @@ pub(crate) async fn search(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests:
         let invalid = Invalid::new("queries", format!("has {} queries, at most {SEARCH_BATCH_MAX} are allowed", requests.len()));
         return Err(PortError::invalid("search", invalid));
     }
+    // Each search has a budget of its own, which ends what it computes; what is read for it ends with the longest of them.
+    let longest = requests.iter().map(|request| request.timeout.unwrap_or(env.settings.search_timeout)).max().unwrap_or_default();
+    tokio::select! {
+        biased;
+        answers = answer(env, shards, requests) => answers,
+        () = env.clock.sleep(longest) => Err(PortError::new(Fault::Deadline, "search", "the request", "its time is over")),
+    }
+}
+
+async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<SearchRequest>) -> Result<Vec<SearchResponse>> {
     let shards = Arc::new(shards);
     let started = env.clock.monotonic();
     let now = env.clock.now();
-    let mut jobs = Vec::with_capacity(requests.len());
+    let mut jobs: Vec<Job> = Vec::with_capacity(requests.len());
     for request in requests {
-        jobs.push(prepare(env, &shards, request, now).await?);
+        // The queries of a batch mostly have one filter, or few.
+        let alike = jobs.iter().rev().take(BATCH_TURN).find(|job| job.request.filter == request.filter);
+        let alike = alike.map(|job| Arc::clone(&job.allowed));
+        jobs.push(prepare(env, &shards, request, alike, now).await?);
     }
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.
     let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
-    // Each part of a batch is one computation, so that a single search pays for one hand-over and a batch uses every thread.
-    let metric = shards.first().map_or(&MetricKind::Cosine, |shard| &shard.manifest.collection.spec.metric);
-    let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
-    let size = jobs.len().div_ceil(parts).max(1);
-    let mut running = Vec::with_capacity(parts);
-    while !jobs.is_empty() {
-        let part: Vec<Job> = jobs.drain(..size.min(jobs.len())).collect();
-        let shards = Arc::clone(&shards);
-        let job = move || part.into_iter().map(|job| job.run(&shards, now)).collect::<Result<Vec<_>>>();
-        running.push(env.compute_with(metric, job));
+    let metric = shards.first().map_or(MetricKind::Cosine, |shard| shard.manifest.collection.spec.metric.clone());
+    // What a plugin computes never runs here: nobody knows how long it takes.
+    if !matches!(metric, MetricKind::Wasm(_))
+        && let [job] = &jobs[..]
+        && job.is_short(&shards)
+        && let Some(job) = jobs.pop()
+    {
+        let searched = compute_here(|| job.run(&shards, now))?;
+        return Ok(vec![searched.finish(env, &shards, started).await?]);
     }
-    let mut responses = Vec::new();
+    // A batch is as many computations at a time as there are threads, each taking the next searches that nobody has: a single search
+    // pays for one hand-over, a slow one keeps no others waiting behind it, and a long batch lets other requests between.
+    let parts = env.executor.compute_threads().clamp(1, jobs.len().max(1));
+    let count = jobs.len();
+    let queue = Arc::new(Mutex::new(jobs.into_iter().enumerate()));
+    let running = (0..parts).map(|_| async {
+        let mut all = Vec::new();
+        loop {
+            let (queue, shards) = (Arc::clone(&queue), Arc::clone(&shards));
+            let done = env.compute_with(&metric, move || run_queued(&queue, &shards, now)).await?;
+            let is_over = done.len() < BATCH_TURN;
+            all.extend(done);
+            if is_over {
+                return Ok::<_, PortError>(all);
+            }
+        }
+    });
+    let mut searched: Vec<Option<Searched>> = std::iter::repeat_with(|| None).take(count).collect();
     for part in futures_util::future::join_all(running).await {
-        for mut searched in part? {
-            searched.finish_late(env, &shards).await?;
-            responses.push(searched.into_answer(&shards).into_response(env, &shards, started).await?);
+        for (place, one) in part? {
+            searched[place] = Some(one);
         }
     }
+    let mut responses = Vec::with_capacity(count);
+    for searched in searched.into_iter().flatten() {
+        responses.push(searched.finish(env, &shards, started).await?);
+    }
     Ok(responses)
+}
+
+/// Why an index did not walk.
+const SCANNED: &str = "scanning the codes of the rows that are allowed costs less than a walk";
+
+/// Searches of a batch that one computation runs before others get their turn.
+const BATCH_TURN: usize = 8;
+
+/// Runs the next searches of a queue, fewer than [`BATCH_TURN`] where it is empty then; after a failure nobody takes another.
+fn run_queued(
+    queue: &Mutex<std::iter::Enumerate<std::vec::IntoIter<Job>>>,
+    shards: &[Arc<Snapshot>],
+    now: Timestamp,
+) -> Result<Vec<(usize, Searched)>> {
+    let mut done = Vec::new();
+    while done.len() < BATCH_TURN {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some((place, job)) = next else { return Ok(done) };
+        match job.run(shards, now) {
+            Ok(searched) => done.push((place, searched)),
+            Err(e) => {
+                *queue.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new().into_iter().enumerate();
+                return Err(e);
+            }
+        }
+    }
+    Ok(done)
 }
 
 /// A search whose filters have become row sets.
@@ -74,35 +135,65 @@ struct Job {
     request: SearchRequest,
     vector: Vec<f32>,
     exclude: Option<RecordId>,
-    /// For each shard and segment the rows that count, `None` for all.
-    allowed: Vec<Vec<Option<RowSet>>>,
+    /// For each shard and segment the rows that count; shared with searches of the same batch that have the same filter.
+    allowed: Arc<Vec<Vec<Allowed>>>,
+    /// Rows whose values were looked at in files for this search.
     rows_filtered: u64,
     budget: Budget,
 }
 
-async fn prepare(env: &Env, shards: &[Arc<Snapshot>], request: SearchRequest, now: Timestamp) -> Result<Job> {
+async fn prepare(
+    env: &Env,
+    shards: &[Arc<Snapshot>],
+    request: SearchRequest,
+    alike: Option<Arc<Vec<Vec<Allowed>>>>,
+    now: Timestamp,
+) -> Result<Job> {
     let budget = env.budget(Some(request.timeout.unwrap_or(env.settings.search_timeout)));
     let (vector, exclude) = match &request.query {
         Query::Vector(vector) => (vector.clone(), None),
         Query::Record(id) => (vector_of(shards, id, now).await?, Some(id.clone())),
     };
-    let mut allowed = Vec::with_capacity(shards.len());
-    let mut rows_filtered = 0;
-    for shard in shards {
-        let mut segments = Vec::with_capacity(shard.segments.len());
-        for view in &shard.segments {
-            let (rows, examined) = read::allowed(view, request.filter.as_ref(), now).await?;
-            rows_filtered += examined;
-            // Comparing every row takes the originals; a graph can do without them for a while.
-            if !view.index.has_originals() && params_of(&request, shard, view, rows.as_ref()).1.is_some_and(|params| params.exact) {
+    let rows_filtered;
+    let allowed = match alike {
+        Some(allowed) => {
+            rows_filtered = 0;
+            allowed
+        }
+        None => {
+            let allowed = allowed_of(shards, request.filter.as_ref(), &budget, now).await?;
+            rows_filtered = allowed.iter().flatten().map(|allowed| allowed.rows_examined).sum();
+            Arc::new(allowed)
+        }
+    };
+    for (shard, allowed) in shards.iter().zip(&*allowed) {
+        for (view, allowed) in shard.segments.iter().zip(allowed) {
+            // Comparing many rows takes the originals; a graph can do without them for a while.
+            if !view.index.has_originals()
+                && let (_, Some(params)) = params_of(&request, shard, view, allowed.rows.as_ref())
+                && params.exact
+                && late::few_to_fetch(view, &params, allowed.rows.as_ref()).is_none()
+            {
                 segment_build::bring_originals(&view.segment).await?;
             }
-            segments.push(rows);
         }
-        allowed.push(segments);
         budget.check()?;
     }
     Ok(Job { request, vector, exclude, allowed, rows_filtered, budget })
+}
+
+/// The rows of each shard and segment that count.
+async fn allowed_of(shards: &[Arc<Snapshot>], filter: Option<&Filter>, budget: &Budget, now: Timestamp) -> Result<Vec<Vec<Allowed>>> {
+    let mut allowed = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let mut segments = Vec::with_capacity(shard.segments.len());
+        for view in &shard.segments {
+            segments.push(read::allowed(view, filter, now).await?);
+            budget.check()?;
+        }
+        allowed.push(segments);
+    }
+    Ok(allowed)
 }
 
 async fn vector_of(shards: &[Arc<Snapshot>], id: &RecordId, now: Timestamp) -> Result<Vec<f32>> {
@@ -168,10 +259,19 @@ fn params_of(
 ) -> (plan::SegmentPlan, Option<SearchParams>) {
     let index = &snapshot.manifest.collection.spec.index;
     let window = window_of(request);
-    let ef = request.ef.unwrap_or(index.ef_search as usize);
-    let allowed = allow.map_or(view.rows(), RowSet::count);
-    let facts = plan::SegmentFacts { rows: view.rows(), allowed, approximate: view.is_graph() && index.kind != IndexKind::Flat };
-    let plan = plan::plan_segment(facts, window, ef, request.exact);
+    let effort = match request.recall_target {
+        _ if request.exact => plan::Effort::Exact,
+        Some(target) if target >= 1.0 => plan::Effort::Exact,
+        Some(target) => view.index.breadth_for(target, window).map_or(plan::Effort::OutOfReach, plan::Effort::Breadth),
+        None => plan::Effort::Breadth(request.ef.unwrap_or(index.ef_search as usize)),
+    };
+    let facts = plan::SegmentFacts {
+        rows: view.rows(),
+        allowed: allow.map_or(view.rows(), RowSet::count),
+        approximate: view.is_graph() && index.kind != IndexKind::Flat,
+        originals: view.index.has_originals(),
+    };
+    let plan = plan::plan_segment(facts, window, effort);
     let params = match plan.strategy {
         plan::SearchStrategy::Nothing => None,
         plan::SearchStrategy::Exact => Some(SearchParams { k: window, ef: window, exact: true }),
@@ -188,15 +288,18 @@ impl Job {
         let mut top = TopK::new(window_of(&self.request));
         let mut stats = SearchStats { rows_filtered: self.rows_filtered, ..SearchStats::default() };
         let mut late = Vec::new();
+        let mut expected = Expected::default();
         for (shard, snapshot) in shards.iter().enumerate() {
             self.search_memtables(shard, snapshot, &metric, now, &mut top, &mut stats)?;
-            self.search_segments(shard, snapshot, &mut top, &mut stats, &mut late)?;
+            self.search_segments(shard, snapshot, &mut top, &mut stats, &mut late, &mut expected)?;
         }
+        expected.rows(stats.memtable_rows as usize, Some(1.0));
+        stats.recall_estimate = expected.recall();
         Ok(Searched { job: self, metric, top, stats, late })
     }
 
     fn allowed(&self, shard: usize, segment: usize) -> Option<&RowSet> {
-        self.allowed.get(shard).and_then(|s| s.get(segment)).and_then(Option::as_ref)
+        self.allowed.get(shard).and_then(|s| s.get(segment)).and_then(|allowed| allowed.rows.as_ref())
     }
 
     fn search_memtables(
@@ -238,9 +341,18 @@ impl Job {
             stats.memtable_rows += compared;
             stats.counters.distances += compared;
             if self.request.explain && stored > 0 {
-                let counters = SearchCounters { distances: compared, ..SearchCounters::default() };
-                let reason = "rows that are not yet in a segment are compared one by one";
-                stats.explain.push(line(shard, stored, allowed, "memtable", "exact", reason, counters));
+                stats.explain.push(SegmentExplain {
+                    shard: shard as u32,
+                    rows: stored,
+                    allowed,
+                    index: "memtable",
+                    strategy: "exact",
+                    reason: "rows that are not yet in a segment are compared one by one",
+                    filter: if self.request.filter.is_some() { "memory" } else { "none" },
+                    ef: None,
+                    recall_estimate: Some(1.0),
+                    counters: SearchCounters { distances: compared, ..SearchCounters::default() },
+                });
             }
         }
         Ok(())
@@ -253,14 +365,20 @@ impl Job {
         top: &mut TopK<Found>,
         stats: &mut SearchStats,
         late: &mut Vec<late::Late>,
+        expected: &mut Expected,
     ) -> Result<()> {
         for (source, view) in snapshot.segments.iter().enumerate() {
             let allow = self.allowed(shard, source);
+            let allowed = allow.map_or(view.rows(), RowSet::count);
             let (plan, params) = params_of(&self.request, snapshot, view, allow);
+            let recall_estimate = recall_of(view, allowed, params);
+            expected.rows(allowed, recall_estimate);
             let mut counters = SearchCounters::default();
             if let Some(params) = params {
                 stats.segments += 1;
-                if view.index.has_originals() {
+                if let Some(rows) = late::few_to_fetch(view, &params, allow) {
+                    late.push(late::Late { shard, source, params, rows: Some(rows), explained: stats.explain.len() });
+                } else if view.index.has_originals() {
                     let candidates = view.index.search(&self.vector, &params, allow, &self.budget, &mut counters)?;
                     for candidate in candidates {
                         top.push(Found { candidate, shard, source, kind: 2 });
@@ -272,9 +390,18 @@ impl Job {
             }
             stats.counters.add(&counters);
             if self.request.explain {
-                let allowed = allow.map_or(view.rows(), RowSet::count);
-                let rows = (view.rows() as u64, allowed as u64);
-                stats.explain.push(line(shard, rows.0, rows.1, view.index.kind(), plan.strategy.as_str(), plan.reason, counters));
+                stats.explain.push(SegmentExplain {
+                    shard: shard as u32,
+                    rows: view.rows() as u64,
+                    allowed: allowed as u64,
+                    index: view.index.kind(),
+                    strategy: plan.strategy.as_str(),
+                    reason: if counters.code_distances > 0 && counters.graph_walks == 0 { SCANNED } else { plan.reason },
+                    filter: self.allowed.get(shard).and_then(|s| s.get(source)).map_or("none", |allowed| allowed.filter),
+                    ef: params.filter(|params| !params.exact).map(|params| params.ef),
+                    recall_estimate,
+                    counters,
+                });
             }
         }
         Ok(())
@@ -282,6 +409,11 @@ impl Job {
 }
 
 impl Searched {
+    async fn finish(mut self, env: &Env, shards: &[Arc<Snapshot>], started: Duration) -> Result<SearchResponse> {
+        self.finish_late(env, shards).await?;
+        self.into_answer(shards).into_response(env, shards, started).await
+    }
+
     fn into_answer(self, shards: &[Arc<Snapshot>]) -> Answer {
         let Self { job, metric, top, stats, .. } = self;
         let mut found = top.into_sorted();
@@ -300,16 +432,39 @@ impl Searched {
     }
 }
 
-fn line(
-    shard: usize,
-    rows: u64,
-    allowed: u64,
-    index: &'static str,
-    strategy: &'static str,
-    reason: &'static str,
-    counters: SearchCounters,
-) -> SegmentExplain {
-    SegmentExplain { shard: shard as u32, rows, allowed, index, strategy, reason, counters }
+/// The recall that the search of a segment is expected to have; `None` where nobody knows.
+fn recall_of(view: &SegmentView, allowed: usize, params: Option<SearchParams>) -> Option<f32> {
+    match params {
+        None => Some(1.0),
+        Some(params) if params.exact => Some(1.0),
+        // What was calibrated is a walk whose every row counts; where a filter leaves few, another.
+        Some(params) if allowed.saturating_mul(plan::search_cost::SPARSE_ROWS) >= view.rows() => view.index.recall_at(params.ef),
+        Some(_) => None,
+    }
+}
+
+/// The recall over several sources, each weighing as much as its rows.
+#[derive(Default)]
+struct Expected {
+    rows: f64,
+    found: f64,
+    unknown: bool,
+}
+
+impl Expected {
+    fn rows(&mut self, rows: usize, recall: Option<f32>) {
+        self.rows += rows as f64;
+        self.found += rows as f64 * f64::from(recall.unwrap_or_default());
+        self.unknown |= rows > 0 && recall.is_none();
+    }
+
+    fn recall(&self) -> Option<f32> {
+        match (self.unknown, self.rows > 0.0) {
+            (true, _) => None,
+            (false, true) => Some((self.found / self.rows) as f32),
+            (false, false) => Some(1.0),
+        }
+    }
 }
 
 fn id_at(shards: &[Arc<Snapshot>], found: Found) -> Option<&str> {

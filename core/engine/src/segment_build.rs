@@ -11,6 +11,7 @@ use proximadb_model::{
 use proximadb_ports::{Fault, Metric, Originals, PortError, Result, RowStream, SegmentReader, VectorIndex, Vectors};
 use tokio::sync::mpsc;
 
+use crate::columns::ColumnKeeper;
 use crate::env::Env;
 use crate::shard_files::ShardFiles;
 use crate::site::chain;
@@ -130,7 +131,7 @@ pub(crate) async fn write(
     let meta = files.segments.write(files.shard, id, &collection.spec.schema, &mut tee).await?;
     let resident = tee.resident;
     let reader = files.segments.open(files.shard, &meta).await?;
-    Ok(Some(Arc::new(segment(meta, reader, resident, collection, trash.clone()))))
+    Ok(Some(Arc::new(segment(env, meta, reader, resident, collection, trash.clone()))))
 }
 
 struct Peeked<'a> {
@@ -149,6 +150,7 @@ impl RowStream for Peeked<'_> {
 }
 
 fn segment(
+    env: &Env,
     meta: SegmentMeta,
     reader: Arc<dyn SegmentReader>,
     resident: Resident,
@@ -158,6 +160,7 @@ fn segment(
     let expires = if resident.expires.iter().any(Option::is_some) { resident.expires } else { Vec::new() };
     let vectors = Vectors { dimension: collection.spec.dimension.get(), data: Arc::new(resident.vectors) };
     Segment {
+        columns: ColumnKeeper::columns(&env.columns, meta.rows as usize),
         meta,
         reader,
         ids: IdTable::new(resident.ids.iter()),
@@ -216,7 +219,7 @@ pub(crate) async fn open(
         None => RowSet::none(rows),
     };
     if let Some(Ok(index)) = graph {
-        let mut segment = segment(entry.meta.clone(), reader, resident, collection, trash.clone());
+        let mut segment = segment(env, entry.meta.clone(), reader, resident, collection, trash.clone());
         segment.vectors = Mutex::new(None);
         segment.awaited = Some(Awaited::new(originals));
         return Ok(SegmentView { segment: Arc::new(segment), dead: Arc::new(dead), index, recall_estimate: None });
@@ -225,7 +228,7 @@ pub(crate) async fn open(
     if resident.vectors.len() != rows * dimension {
         return Err(other_rows(entry));
     }
-    let segment = Arc::new(segment(entry.meta.clone(), reader, resident, collection, trash.clone()));
+    let segment = Arc::new(segment(env, entry.meta.clone(), reader, resident, collection, trash.clone()));
     let mut view = fresh_view(env, metric, collection, segment)?;
     view.dead = Arc::new(dead);
     let graph = match (graph, sidecar, view.segment.resident_vectors()) {

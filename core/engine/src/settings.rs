@@ -17,6 +17,8 @@ pub struct EngineSettings {
     pub wal_bytes_max: u64,
     /// How often the logs are looked at.
     pub wal_check_every: Duration,
+    /// Bytes of fields that are kept in memory for filters, over all segments.
+    pub filter_bytes_max: usize,
     /// How long a search may take that does not say so itself.
     pub search_timeout: Duration,
     /// How long to wait before failed background work is tried again.
@@ -41,6 +43,7 @@ impl Default for EngineSettings {
             quiet_after: Duration::from_secs(2),
             wal_bytes_max: 1 << 30,
             wal_check_every: Duration::from_secs(5),
+            filter_bytes_max: 256 << 20,
             search_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),
             site_check_every: Duration::from_secs(1),

@@ -10,6 +10,8 @@ use proximadb_model::{
 use proximadb_ports::{Metric, Originals, SegmentReader, VectorIndex, Vectors};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::columns::Columns;
+
 /// A segment's file and what of it is resident. Its file is deleted when the last reader lets go, once it is obsolete.
 pub(crate) struct Segment {
     pub(crate) meta: SegmentMeta,
@@ -22,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) vectors: Mutex<Option<Vectors>>,
     /// For a graph that answers before its originals have come.
     pub(crate) awaited: Option<Awaited>,
+    /// What filters have asked for, as far as it is in memory.
+    pub(crate) columns: Arc<Columns>,
     pub(crate) obsolete: AtomicBool,
     pub(crate) trash: mpsc::UnboundedSender<FileId>,
 }

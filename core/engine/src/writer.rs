@@ -264,7 +264,7 @@ impl Writer {
                     plan::Work::Drop(place) => Event::Merged(shop.merge(&snapshot, &[place]).await),
                     plan::Work::Index(place) => {
                         let segment = &snapshot.segments[place].segment;
-                        let graph = shop.graph(segment, &snapshot.manifest.collection, &snapshot.metric).await;
+                        let graph = shop.graph(segment, &snapshot.manifest.collection, &snapshot.metric, None).await;
                         Event::Indexed(graph.map(|graph| crate::background::Indexed { segment: segment.meta.id, graph }))
                     }
                 };

@@ -37,9 +37,9 @@ pub(crate) fn kernels_at(level: Level) -> Option<&'static Kernels> {
     }
 }
 
-/// Asks for the cache line that `place` starts on.
+/// Asks for the cache line that `place` lies on.
 #[inline(always)]
-pub(crate) fn prefetch_line<T>(place: &T) {
+pub(crate) fn prefetch_line(place: *const u8) {
     // SAFETY: a prefetch reads nothing that the program can see, faults on no address and changes no flag.
-    unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) std::ptr::from_ref(place), options(nostack, preserves_flags, readonly)) }
+    unsafe { asm!("prfm pldl1keep, [{0}]", in(reg) place, options(nostack, preserves_flags, readonly)) }
 }

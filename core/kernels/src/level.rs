@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::kernel::{Kernel, RowForm};
+use crate::planes::PlanesKernel;
 use crate::platform;
 
 /// An instruction set for which this crate has kernels.
@@ -47,6 +48,8 @@ pub struct Kernels {
     pub dot_f16: Kernel<f32, u16, f32>,
     /// Number of bits that differ.
     pub hamming_bits: Kernel<u64, u64, u32>,
+    /// Sum of a four-bit query over the bits of a row.
+    pub sum_over_bits: PlanesKernel,
     pub(crate) dot_and_norm: RowForm<f32, f32, (f32, f32)>,
 }
 

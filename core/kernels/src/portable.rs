@@ -11,4 +11,4 @@ pub(crate) fn kernels_at(level: Level) -> Option<&'static Kernels> {
     (level == Level::Scalar).then_some(&scalar::KERNELS)
 }
 
-pub(crate) fn prefetch_line<T>(_: &T) {}
+pub(crate) fn prefetch_line(_: *const u8) {}

@@ -3,11 +3,13 @@
 mod avx2_codes;
 mod avx2_float;
 mod avx512_codes;
+mod avx512_planes;
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use crate::kernel::Kernel;
 use crate::level::{Kernels, Level};
+use crate::planes::PlanesKernel;
 use crate::scalar;
 use crate::term::{DOT, HAMMING, L1, L2_SQUARED};
 
@@ -24,11 +26,11 @@ pub(crate) fn kernels_at(level: Level) -> Option<&'static Kernels> {
     }
 }
 
-/// Asks for the cache line that `place` starts on.
+/// Asks for the cache line that `place` lies on.
 #[inline(always)]
-pub(crate) fn prefetch_line<T>(place: &T) {
+pub(crate) fn prefetch_line(place: *const u8) {
     // SAFETY: a prefetch reads nothing that the program can see and faults on no address; SSE is part of x86-64.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast()) }
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
 }
 
 fn has_avx2() -> bool {
@@ -60,6 +62,7 @@ static AVX2: Kernels = unsafe {
         dot_i8: Kernel::new(codes::dot_i8, codes::dot_i8_block, codes::dot_i8_gather),
         dot_f16: Kernel::new(codes::dot_f16, codes::dot_f16_block, codes::dot_f16_gather),
         hamming_bits: Kernel::new(codes::hamming_bits, codes::hamming_bits_block, codes::hamming_bits_gather),
+        sum_over_bits: PlanesKernel::new(codes::sums_over_bits),
         dot_and_norm: float::dot_and_norm,
     }
 };
@@ -72,6 +75,7 @@ static AVX512: Kernels = unsafe {
         level: Level::Avx512,
         dot_i8: Kernel::new(codes::dot_i8, codes::dot_i8_block, codes::dot_i8_gather),
         hamming_bits: Kernel::new(codes::hamming_bits, codes::hamming_bits_block, codes::hamming_bits_gather),
+        sum_over_bits: PlanesKernel::new(avx512_planes::sums_over_bits),
         ..AVX2
     }
 };

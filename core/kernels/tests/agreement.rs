@@ -1,7 +1,7 @@
 //! Owns the promise that all levels agree with the scalar one within the stated bound, and all forms of a kernel to the bit.
 
 use proptest::prelude::*;
-use proximadb_kernels::{Kernel, Kernels, Level, encode_f16, kernels_at};
+use proximadb_kernels::{Kernel, Kernels, Level, PLANES, encode_f16, kernels_at};
 
 const DIM_MAX: usize = 1100;
 
@@ -146,6 +146,25 @@ proptest! {
         for k in levels() {
             prop_assert_eq!(k.dot_i8.row(&a, &b), dot);
             prop_assert_eq!(k.hamming_bits.row(&c, &d), bits);
+        }
+    }
+
+    #[test]
+    fn sums_over_bits_are_equal_at_every_level(
+        (planes, rows) in (0..=70_usize, 1..=21_usize).prop_flat_map(|(n, rows)| (vec_of(any::<u64>(), PLANES * n), vec_of(any::<u64>(), rows * (n + 2)))),
+    ) {
+        let (words, stride) = (planes.len() / PLANES, planes.len() / PLANES + 2);
+        let component = |at: usize| {
+            let bit = |plane: usize| (planes[plane * words + at / 64] >> (at % 64) & 1) as i32;
+            bit(0) + 2 * bit(1) + 4 * bit(2) - 8 * bit(3)
+        };
+        let sum = |row: &[u64]| (0..64 * words).filter(|at| row[at / 64] >> (at % 64) & 1 == 1).map(component).sum::<i32>();
+        let expected: Vec<i32> = rows.chunks(stride).rev().map(sum).collect();
+        let ids: Vec<u32> = (0..(rows.len() / stride) as u32).rev().collect();
+        for k in levels() {
+            let mut sums = vec![7; ids.len()];
+            k.sum_over_bits.gather(&planes, &rows, stride, &ids, &mut sums);
+            prop_assert_eq!(&sums, &expected, "{:?}", k.level());
         }
     }
 

@@ -174,7 +174,7 @@ pub struct IndexSettings {
 
 impl Default for IndexSettings {
     fn default() -> Self {
-        Self { kind: IndexKind::Auto, m: 16, ef_construction: 128, ef_search: 96 }
+        Self { kind: IndexKind::Auto, m: 32, ef_construction: 200, ef_search: 96 }
     }
 }
 

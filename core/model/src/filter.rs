@@ -10,8 +10,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use crate::field_index::FieldIndex;
 use crate::invalid::Invalid;
 use crate::limits::{FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_LIST_MAX};
+use crate::row_set::RowSet;
 use crate::value::{Metadata, Value};
 
 /// A condition on a record's metadata.
@@ -90,6 +92,32 @@ impl Filter {
             Self::Not(inner) => !inner.matches(metadata),
             Self::Field { path, test } => test.holds(metadata.get(path)),
         }
+    }
+
+    /// The rows of `rows` for which the filter holds, from the indexes of its fields; `None` where one is not there, or cannot tell.
+    pub fn select<'a>(&self, rows: usize, index: &dyn Fn(&str) -> Option<&'a FieldIndex>) -> Option<RowSet> {
+        Some(match self {
+            Self::And(all) => {
+                let mut left: Option<RowSet> = None;
+                for part in all {
+                    let part = part.select(rows, index)?;
+                    match &mut left {
+                        None => left = Some(part),
+                        Some(left) => left.intersect(&part),
+                    }
+                }
+                left.unwrap_or_else(|| RowSet::all(rows))
+            }
+            Self::Or(any) => {
+                let mut found = RowSet::none(rows);
+                for part in any {
+                    found.union(&part.select(rows, index)?);
+                }
+                found
+            }
+            Self::Not(inner) => inner.select(rows, index)?.complement(),
+            Self::Field { path, test } => index(path).filter(|index| index.rows() == rows)?.select(test)?,
+        })
     }
 
     fn measure(&self, depth: usize, budget: &mut Conditions) -> Result<(), Invalid> {

@@ -34,6 +34,10 @@ pub const METADATA_BYTES_MAX: usize = 64 << 10;
 pub const METADATA_KEYS_MAX: usize = 256;
 /// Nesting of a record's metadata.
 pub const METADATA_DEPTH_MAX: usize = 16;
+/// Fields of one segment that are kept in memory for filters.
+pub const FILTER_FIELDS_MAX: usize = 256;
+/// Segments whose fields wait to be read into memory for filters.
+pub const FILTER_READS_MAX: usize = 256;
 /// Shards of a collection.
 pub const SHARDS_MAX: u32 = 64;
 /// Fields in a declared metadata schema.

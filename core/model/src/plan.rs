@@ -9,5 +9,5 @@ mod write;
 pub use compact::{MaintenanceSettings, SegmentView, Work, next as next_work, wants_graph};
 pub use flush::{FlushSettings, is_due as flush_is_due};
 pub use room::{Room, RoomSettings, room_left};
-pub use search::{SegmentFacts, SegmentPlan, Strategy as SearchStrategy, plan_segment};
+pub use search::{Effort, SegmentFacts, SegmentPlan, Strategy as SearchStrategy, cost as search_cost, plan_segment};
 pub use write::{check_request_size, shard_of};

@@ -34,6 +34,32 @@ impl RowSet {
         set
     }
 
+    /// The rows of `len` that are in any of some sets, which have the same range, or in any of some lists.
+    ///
+    /// # Panics
+    /// When a set has another range, or a row is out of range.
+    pub fn union_of<'a>(len: usize, sets: impl IntoIterator<Item = &'a Self>, lists: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        let mut words = vec![0u64; len.div_ceil(64)];
+        for set in sets {
+            assert_eq!(set.len, len, "row sets of different segments");
+            words.iter_mut().zip(&set.words).for_each(|(a, b)| *a |= b);
+        }
+        for list in lists {
+            for &row in list {
+                let row = row as usize;
+                assert!(row < len, "row {row} of {len}");
+                words[row / 64] |= 1u64 << (row % 64);
+            }
+        }
+        let count = words.iter().map(|w| w.count_ones() as usize).sum();
+        Self { words, len, count }
+    }
+
+    /// Bytes that the set takes in memory beside itself.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.words.as_slice())
+    }
+
     /// Rows that the set ranges over.
     pub fn len(&self) -> usize {
         self.len
@@ -182,6 +208,8 @@ mod tests {
             let other = sa.complement();
             prop_assert_eq!(other.count() + sa.count(), len);
             prop_assert!(sa.iter().all(|r| !other.contains(r)));
+            let listed: Vec<u32> = b.iter().map(|r| *r as u32).collect();
+            prop_assert_eq!(RowSet::union_of(len, [&sa], [listed.as_slice()]), any);
             prop_assert_eq!(RowSet::from_bytes(&sa.to_bytes(), len).expect("own bytes"), sa);
         }
     }

@@ -196,14 +196,25 @@ impl Database for RecordingDatabase {
                 let StoredRecord { id, vector, metadata, version, .. } = stored;
                 Some(Hit { id, score: 0.1, distance: 0.9, metadata, vector, version })
             });
-            let explain =
-                SegmentExplain { shard: 0, rows: 10, allowed: 9, index: "flat", strategy: "exact", reason: "few rows", counters: COUNTERS };
+            let explain = SegmentExplain {
+                shard: 0,
+                rows: 10,
+                allowed: 9,
+                index: "graph",
+                strategy: "approximate",
+                reason: "graph",
+                filter: "memory",
+                ef: Some(96),
+                recall_estimate: Some(0.5),
+                counters: COUNTERS,
+            };
             let stats = SearchStats {
                 segments: 1,
                 memtable_rows: 2,
                 rows_filtered: 3,
                 counters: COUNTERS,
                 micros: 8,
+                recall_estimate: Some(0.5),
                 explain: query.explain.then_some(explain).into_iter().collect(),
             };
             SearchResponse { hits: hits.collect(), score_kind: ScoreKind::Similarity, stats }
@@ -238,6 +249,7 @@ impl Database for RecordingDatabase {
             memtable_rows: 2,
             recall_estimate: Some(0.1),
             resident_bytes: 100,
+            filter_bytes: 50,
             segments: vec![segment],
         })
     }

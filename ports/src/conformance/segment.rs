@@ -18,7 +18,7 @@ use proximadb_model::{
 
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::{Filesystem, PutMode};
-use crate::segment::{RowStream, SegmentReader, SegmentStore};
+use crate::segment::{RowStream, SegmentReader, SegmentStore, ValueVisitor};
 
 /// A store under test, best with row groups and pages of a few rows, so that small inputs have many.
 pub trait Harness: Send {
@@ -40,6 +40,7 @@ pub async fn run(harness: &mut dyn Harness, seed: u64, cases: u32) {
     g3_damage_is_found(harness, seed, cases).await;
     g4_select_is_exact(harness, seed, cases).await;
     g5_files_are_parquet(harness, seed).await;
+    g6_values_are_what_paths_lead_to(harness, seed, cases).await;
     deleted_segments_are_gone(harness, seed).await;
 }
 
@@ -200,11 +201,16 @@ pub async fn g1_rows_come_back_bit_for_bit(harness: &mut dyn Harness, seed: u64,
             let mut some = Rows::new(expected.dimension);
             asked.iter().for_each(|row| some.push_from(&projected(&expected, projection), *row as usize));
             assert_same(&reader.fetch(&asked, projection).await.expect("fetch"), &some);
+            if projection.metadata {
+                let metadata = reader.metadata(&asked).await.expect("metadata");
+                assert_eq!(format!("{metadata:?}"), format!("{:?}", some.metadata), "signs and kinds of metadata");
+            }
         }
         let bits = |vectors: &[f32]| vectors.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&reader.vectors().await.expect("vectors")), bits(&expected.vectors));
         let beyond = reader.fetch(&[0, meta.rows], Projection::ALL).await;
         assert_eq!(beyond.expect_err("beyond the end").fault, Fault::Invalid);
+        assert_eq!(reader.metadata(&[meta.rows]).await.expect_err("beyond the end").fault, Fault::Invalid);
     }
 }
 
@@ -322,6 +328,49 @@ pub async fn g4_select_is_exact(harness: &mut dyn Harness, seed: u64, cases: u32
                 assert!(selection.rows_examined <= expected.len() as u64);
             }
         }
+    }
+}
+
+/// Collects what it is shown, until it has seen as much as it wants.
+struct Seen {
+    values: BTreeMap<(usize, usize), Value>,
+    wanted: usize,
+}
+
+impl ValueVisitor for Seen {
+    fn value(&mut self, path: usize, row: usize, value: &Value) {
+        let last = self.values.range((path, 0)..(path + 1, 0)).next_back();
+        assert!(last.is_none_or(|((_, last), _)| *last < row), "rows ascend");
+        self.values.insert((path, row), value.clone());
+    }
+
+    fn wants_more(&self) -> bool {
+        self.values.len() < self.wanted
+    }
+}
+
+/// G6: the values at any path are those that `Metadata::get` gives, row for row.
+///
+/// # Panics
+/// Where it does not hold.
+pub async fn g6_values_are_what_paths_lead_to(harness: &mut dyn Harness, seed: u64, cases: u32) {
+    let fixed = ["when", "count", "price", "name", "tags", "flag", "number", "text", "list", "nowhere"];
+    let paths: Vec<String> = fixed.iter().chain(&LOOSE).chain(&PATHS).map(|path| (*path).to_owned()).collect();
+    let mut chance = Chance::new(seed, 7);
+    for _ in 0..cases {
+        let input = chance.draw(&input());
+        let rows = input.whole();
+        let (_, reader) = opened(harness, chance.file(), &input).await;
+        let mut expected = BTreeMap::new();
+        for (row, metadata) in rows.metadata.iter().enumerate() {
+            expected.extend(paths.iter().enumerate().filter_map(|(path, name)| Some(((path, row), metadata.get(name)?.clone()))));
+        }
+        let mut seen = Seen { values: BTreeMap::new(), wanted: usize::MAX };
+        reader.values(&paths, &mut seen).await.expect("values");
+        assert_eq!(seen.values, expected);
+        let mut nothing = Seen { values: BTreeMap::new(), wanted: 0 };
+        reader.values(&paths, &mut nothing).await.expect("values");
+        assert!(nothing.values.is_empty(), "who wants nothing is shown nothing");
     }
 }
 

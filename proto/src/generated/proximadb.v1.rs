@@ -32,6 +32,9 @@ pub struct IndexStatus {
     pub resident_bytes: u64,
     #[prost(message, repeated, tag = "8")]
     pub segments: ::prost::alloc::vec::Vec<SegmentStatus>,
+    /// Bytes of fields that are kept in memory for filters.
+    #[prost(uint64, tag = "9")]
+    pub filter_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SegmentStatus {
@@ -675,6 +678,9 @@ pub struct SearchQuery {
     /// 1 to 600000; the deadline of the call counts where it is nearer.
     #[prost(uint64, optional, tag = "12")]
     pub timeout_ms: ::core::option::Option<u64>,
+    /// Share of the true nearest to be found, more than 0 and at most 1, instead of ef; 1 compares with every record.
+    #[prost(float, optional, tag = "13")]
+    pub recall_target: ::core::option::Option<f32>,
     #[prost(oneof = "search_query::Near", tags = "1, 2")]
     pub near: ::core::option::Option<search_query::Near>,
 }
@@ -735,7 +741,7 @@ pub struct Hit {
     #[prost(uint64, tag = "6")]
     pub version: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct SearchStats {
     #[prost(uint64, tag = "1")]
     pub took_us: u64,
@@ -753,8 +759,11 @@ pub struct SearchStats {
     pub hops: u64,
     #[prost(uint64, tag = "8")]
     pub graph_walks: u64,
+    /// Recall@10 to be expected, 1 where every row was compared; absent where it is not known.
+    #[prost(float, optional, tag = "9")]
+    pub recall_estimate: ::core::option::Option<f32>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SegmentExplain {
     #[prost(uint32, tag = "1")]
     pub shard: u32,
@@ -777,6 +786,15 @@ pub struct SegmentExplain {
     pub hops: u64,
     #[prost(uint64, tag = "10")]
     pub graph_walks: u64,
+    /// What told which rows count: none, memory, or file and why.
+    #[prost(string, tag = "11")]
+    pub filter: ::prost::alloc::string::String,
+    /// Breadth, where a graph was walked.
+    #[prost(uint64, optional, tag = "12")]
+    pub ef: ::core::option::Option<u64>,
+    /// As in SearchStats.
+    #[prost(float, optional, tag = "13")]
+    pub recall_estimate: ::core::option::Option<f32>,
 }
 /// Applied in the order insert, upsert, patch, delete, delete_where; atomic within each shard. At most 10000 changes.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -167,10 +167,15 @@ def test_reads(fake: Fake, client: Any) -> None:
 def test_search(fake: Fake, client: Any) -> None:
     hit = search_pb2.Hit(id="a", score=0.1, distance=0.9, version=4)
     response = search_pb2.SearchResponse(
-        hits=[hit], score_kind="similarity", stats={"took_us": 5, "distances": 12}, explain=[{"index": "flat"}]
+        hits=[hit],
+        score_kind="similarity",
+        stats={"took_us": 5, "distances": 12, "recall_estimate": 0.95},
+        explain=[{"index": "graph", "filter": "memory", "ef": 96}, {"index": "flat"}],
     )
     fake.answers = [response]
-    found = client.search("c", [1.0, 0.0], k=5, filter={"a": 1}, timeout_ms=100, score_threshold=0.5)
+    found = client.search(
+        "c", [1.0, 0.0], k=5, filter={"a": 1}, timeout_ms=100, score_threshold=0.5, recall_target=0.75
+    )
     query = fake.asked[-1].query
     assert (
         query.k == 5 and query.filter.field.eq.int_value == 1 and query.timeout_ms == 100 and not query.HasField("ef")
@@ -180,10 +185,15 @@ def test_search(fake: Fake, client: Any) -> None:
         found[0].metadata == {}
         and found[0].vector is None
         and found.stats.distances == 12
-        and found.explain[0].index == "flat"
+        and found.explain[0].index == "graph"
     )
+    assert query.recall_target == 0.75 and found.stats.recall_estimate == float(np.float32(0.95))
+    assert [(line.filter, line.ef, line.recall_estimate) for line in found.explain] == [
+        ("memory", 96, None),
+        ("", None, None),
+    ]
     assert client.search("c", vector_id=7, include_metadata=False)[0].metadata is None
-    assert fake.asked[-1].query.id == "7"
+    assert fake.asked[-1].query.id == "7" and not fake.asked[-1].query.HasField("recall_target")
     fake.answers = [
         search_pb2.SearchBatchResponse(results=[response, search_pb2.SearchResponse(score_kind="distance")])
     ]
@@ -328,6 +338,7 @@ def test_values_go_there_and_back() -> None:
         (lambda c: c.search("c", [1.0], k=2.5), "k"),
         (lambda c: c.search("c", [1.0], offset=True), "offset"),
         (lambda c: c.search("c", [1.0], score_threshold="x"), "score_threshold"),
+        (lambda c: c.search("c", [1.0], recall_target="high"), "recall_target"),
         (lambda c: c.search("c", [1.0], vector_id="a"), "id"),
         (lambda c: c.create_collection("c", 2**64), "dimension"),
         (lambda c: c.create_collection("c", 3, shards=2**32), "shards"),

@@ -218,8 +218,17 @@ def test_search(fake: Fake) -> None:
         "metadata": {},
         "vector": b64([1, 0]),
     }
-    stats = {"took_us": 5, "segments": 1, "distances": 12, "of_a_later_release": 1}
-    answer = {"hits": [hit], "stats": stats, "explain": [{"shard": 0, "rows": 3, "index": "flat", "reason": "small"}]}
+    stats = {"took_us": 5, "segments": 1, "distances": 12, "recall_estimate": 0.95, "of_a_later_release": 1}
+    line = {
+        "shard": 0,
+        "rows": 3,
+        "index": "flat",
+        "reason": "small",
+        "filter": "none",
+        "ef": None,
+        "recall_estimate": 1.0,
+    }
+    answer = {"hits": [hit], "stats": stats, "explain": [line]}
     fake.answers = [(200, answer)]
     found = fake.client.search("c", [1, 0], 5)
     assert fake.line() == "POST /v1/collections/c/search"
@@ -234,6 +243,10 @@ def test_search(fake: Fake) -> None:
     # The f32 that the server meant, as gRPC would give it.
     assert found.scores == [float(np.float32(0.1))] and found[0].score_kind == found.score_kind == "similarity"
     assert (found.stats.took_us, found.stats.distances, found.explain[0].reason) == (5, 12, "small")
+    assert found.stats.recall_estimate == float(np.float32(0.95))
+    assert (found.explain[0].filter, found.explain[0].ef, found.explain[0].recall_estimate) == ("none", None, 1.0)
+    fake.client.search("c", [1, 0], 5, recall_target=0.9)
+    assert fake.body()["recall_target"] == 0.9 and "ef" not in fake.body()
 
     fake.client.search(
         "c",

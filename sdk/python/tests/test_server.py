@@ -156,6 +156,13 @@ def test_search(client: Any, name: str) -> None:
     assert [hit.distance for hit in found] == pytest.approx([1 - score for score in found.scores], abs=1e-5)
     assert found[1].vector.tobytes() == vectors[order[1]].tobytes() and found[1].metadata == {"i": order[1]}
     assert found.stats.distances >= 50 and len(found.explain) > 0
+    assert found.stats.recall_estimate == 1.0
+    target = client.search(name, vectors[7], k=5, recall_target=0.9, explain=True)
+    # So few rows are compared, each of them.
+    assert target.ids == found.ids and target.stats.recall_estimate == 1.0
+    with pytest.raises(proximadb.InvalidArgumentError) as both:
+        client.search(name, vectors[7], ef=10, recall_target=0.9)
+    assert both.value.field == "recall_target"
     plain = client.search(name, vectors[7].tolist(), k=5, include_metadata=False)
     assert plain.ids == found.ids and plain[0].metadata is None and plain[0].vector is None and plain.explain == ()
     assert client.search(name, vectors[7], k=3, offset=2).ids == found.ids[2:]

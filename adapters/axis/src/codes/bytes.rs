@@ -3,15 +3,14 @@
 
 use bytes::{Buf, BufMut};
 
-use super::{Codes, Factor};
+use super::Codes;
 use crate::aligned::AlignedRows;
 use crate::builtin::Measure;
+use crate::heads::Heads;
 use crate::sidecar::Damage;
-use crate::sketch::Sketches;
 
 /// Bytes of what stands before the mean: how rows and queries are brought to scale.
 const SCALES_BYTES: usize = 12;
-const FACTOR_BYTES: usize = 12;
 
 /// What decides how long the part is.
 #[derive(Clone, Copy, Debug)]
@@ -19,28 +18,33 @@ pub(crate) struct Extent {
     pub(crate) measure: Measure,
     pub(crate) dimension: usize,
     pub(crate) rows: usize,
-    /// Entries of the sketches' table, none where sketches are of no use.
-    pub(crate) cosines: usize,
+    /// For version 2, the entries of its table for signs: none, or all rows' signs stand behind the codes.
+    pub(crate) signs: Option<usize>,
 }
 
 impl Extent {
     /// Bytes of the part; `None` where they are more than can be counted.
     pub(crate) fn bytes(&self) -> Option<usize> {
         let lift = if self.measure == Measure::Dot { 4 } else { 0 };
-        let row = FACTOR_BYTES + lift + self.dimension + 8 * self.words();
-        row.checked_mul(self.rows)?.checked_add(SCALES_BYTES + 4 * self.dimension + 4 * self.cosines)
+        let signs = if self.table() == 0 { 0 } else { 8 * self.dimension.div_ceil(64) };
+        let row = 4 * self.factors() + lift + self.dimension + signs;
+        row.checked_mul(self.rows)?.checked_add(SCALES_BYTES + 4 * self.dimension + 4 * self.table())
     }
 
-    fn words(&self) -> usize {
-        if self.cosines == 0 { 0 } else { Sketches::words_for(self.dimension) }
+    fn table(&self) -> usize {
+        self.signs.unwrap_or_default()
+    }
+
+    /// Numbers of a row: version 2 had its norm twice.
+    fn factors(&self) -> usize {
+        if self.signs.is_some() { 3 } else { 2 }
     }
 }
 
 impl Codes {
     /// How long their part is.
     pub(crate) fn extent(&self) -> Extent {
-        let (measure, rows) = (self.measure, self.factors.len());
-        Extent { measure, dimension: self.dimension, rows, cosines: self.sketches.cosines().len() }
+        Extent { measure: self.measure, dimension: self.dimension, rows: self.heads.count(), signs: None }
     }
 
     /// Writes them.
@@ -49,17 +53,15 @@ impl Codes {
         out.put_f64_le(self.shrink);
         out.put_f32_le(self.radius);
         floats(out, &self.mean);
-        floats(out, self.sketches.cosines());
-        self.factors.iter().for_each(|factor| floats(out, &[factor.scale, factor.norm, factor.length]));
-        floats(out, &self.lifts);
-        for node in 0..self.factors.len() as u32 {
-            out.extend(self.code(node).iter().map(|&step| step as u8));
+        let nodes = 0..self.heads.count() as u32;
+        for node in nodes.clone() {
+            let head = self.heads.of(node);
+            floats(out, &[head.scale, head.norm]);
         }
-        if self.sketches.is_useful() {
-            for node in 0..self.factors.len() as u32 {
-                self.sketches.of(node).iter().for_each(|&word| out.put_u64_le(word));
-            }
+        if self.measure == Measure::Dot {
+            nodes.clone().for_each(|node| out.put_f32_le(self.heads.of(node).lift));
         }
+        nodes.for_each(|node| out.extend(self.code(node).iter().map(|&step| step as u8)));
     }
 
     /// Reads them from a part of exactly the extent's length.
@@ -67,33 +69,27 @@ impl Codes {
     /// # Errors
     /// [`Damage`] for a length that is not the extent's, and for numbers that no row gives.
     pub(crate) fn take(extent: Extent, mut part: &[u8]) -> Result<Self, Damage> {
-        let Extent { measure, dimension, rows, cosines } = extent;
+        let Extent { measure, dimension, rows, .. } = extent;
         if extent.bytes() != Some(part.len()) {
             return Err(Damage::Short);
         }
         let shrink = part.get_f64_le();
         let radius = part.get_f32_le();
         let mean = floats(&mut part, dimension);
-        let cosines = floats(&mut part, cosines);
-        let factors = floats(&mut part, 3 * rows);
+        part.advance(4 * extent.table());
+        let factors = floats(&mut part, extent.factors() * rows);
         let lifts = floats(&mut part, if measure == Measure::Dot { rows } else { 0 });
-        let (codes, signs) = part.split_at(rows * dimension);
         let finite = |floats: &[f32]| floats.iter().fold(true, |all, x| all & x.is_finite());
-        if !(shrink.is_finite() && shrink > 0.0 && radius.is_finite() && [&mean, &cosines, &factors, &lifts].into_iter().all(|f| finite(f)))
-        {
+        if !(shrink.is_finite() && shrink > 0.0 && radius.is_finite() && [&mean, &factors, &lifts].into_iter().all(|f| finite(f))) {
             return Err(Damage::Codes);
         }
-        Ok(Self {
-            dimension,
-            measure,
-            rows: AlignedRows::read(codes, rows, dimension, 0, |[step]: &[u8; 1]| *step as i8),
-            factors: factors.as_chunks().0.iter().map(|&[scale, norm, length]| Factor { scale, norm, length }).collect(),
-            sketches: Sketches::take(dimension, rows, cosines, signs)?,
-            lifts,
-            mean,
-            shrink,
-            radius,
-        })
+        let read = AlignedRows::read(&part[..rows * dimension], rows, dimension, 0, |[step]: &[u8; 1]| *step as i8);
+        let mut codes = Self { dimension, measure, rows: read, heads: Heads::new(dimension, rows), mean, shrink, radius };
+        for (node, factors) in factors.chunks(extent.factors()).enumerate() {
+            let lift = lifts.get(node).copied().unwrap_or_default();
+            codes.heads.set(node, &codes.rows.row(node)[..dimension], factors[0], factors[1], lift);
+        }
+        Ok(codes)
     }
 }
 

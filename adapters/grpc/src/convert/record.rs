@@ -31,11 +31,11 @@ pub(crate) fn read_scan(request: v1::ScanRequest) -> Result<ScanRequest, Invalid
     Ok(scan)
 }
 
-pub(crate) fn stored_record(record: &StoredRecord) -> v1::StoredRecord {
+pub(crate) fn stored_record(record: StoredRecord) -> v1::StoredRecord {
     v1::StoredRecord {
         id: record.id.to_string(),
         vector: record.vector.as_deref().map(value::vector),
-        metadata: record.metadata.as_ref().map(|m| value::fields(m.fields())).unwrap_or_default(),
+        metadata: value::metadata(record.metadata),
         expires: record.expires.map(|t| t.to_string()),
         version: record.version.0,
     }

@@ -28,6 +28,7 @@ pub(crate) fn read_search(query: v1::SearchQuery, deadline: Option<Duration>) ->
         offset: count(query.offset),
         filter: query.filter.map(read_filter).transpose()?,
         ef: query.ef.map(count),
+        recall_target: query.recall_target,
         exact: query.exact,
         score_threshold: query.score_threshold,
         read: ReadOptions { vector: query.with_vector.unwrap_or(false), metadata: query.with_metadata.unwrap_or(true) },
@@ -42,10 +43,10 @@ pub(crate) fn read_search(query: v1::SearchQuery, deadline: Option<Duration>) ->
     Ok(request)
 }
 
-pub(crate) fn search_response(response: &SearchResponse) -> v1::SearchResponse {
+pub(crate) fn search_response(response: SearchResponse) -> v1::SearchResponse {
     let stats = &response.stats;
     v1::SearchResponse {
-        hits: response.hits.iter().map(hit).collect(),
+        hits: response.hits.into_iter().map(hit).collect(),
         score_kind: response.score_kind.as_str().to_owned(),
         stats: Some(v1::SearchStats {
             took_us: stats.micros,
@@ -56,17 +57,18 @@ pub(crate) fn search_response(response: &SearchResponse) -> v1::SearchResponse {
             code_distances: stats.counters.code_distances,
             hops: stats.counters.hops,
             graph_walks: stats.counters.graph_walks,
+            recall_estimate: stats.recall_estimate,
         }),
         explain: stats.explain.iter().map(explain).collect(),
     }
 }
 
-fn hit(hit: &Hit) -> v1::Hit {
+fn hit(hit: Hit) -> v1::Hit {
     v1::Hit {
         id: hit.id.to_string(),
         score: hit.score,
         distance: hit.distance,
-        metadata: hit.metadata.as_ref().map(|m| value::fields(m.fields())).unwrap_or_default(),
+        metadata: value::metadata(hit.metadata),
         vector: hit.vector.as_deref().map(value::vector),
         version: hit.version.0,
     }
@@ -84,5 +86,8 @@ fn explain(segment: &SegmentExplain) -> v1::SegmentExplain {
         code_distances: segment.counters.code_distances,
         hops: segment.counters.hops,
         graph_walks: segment.counters.graph_walks,
+        filter: segment.filter.to_owned(),
+        ef: segment.ef.map(|ef| ef as u64),
+        recall_estimate: segment.recall_estimate,
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn index_status(status: &IndexStatus) -> v1::IndexStatus {
         memtable_rows: status.memtable_rows,
         recall_estimate: status.recall_estimate,
         resident_bytes: status.resident_bytes,
+        filter_bytes: status.filter_bytes,
         segments: status.segments.iter().map(segment).collect(),
     }
 }

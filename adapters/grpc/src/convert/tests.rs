@@ -1,13 +1,14 @@
 //! Metadata and vectors through their messages and back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message;
 use proximadb_model::{Metadata, Value};
 use proximadb_proto::v1;
 
-use super::value::{fields, read_metadata, read_vector, vector};
+use super::value::{metadata as message, read_metadata, read_vector, vector};
 
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -30,7 +31,7 @@ proptest! {
     #[test]
     fn metadata_round_trips(map in prop::collection::btree_map(".{0,4}", any_value(), 0..6)) {
         let metadata = Metadata::new(map).expect("within limits");
-        let bytes = v1::StructValue { fields: fields(metadata.fields()) }.encode_to_vec();
+        let bytes = v1::StructValue { fields: message(Some(Arc::new(metadata.clone()))) }.encode_to_vec();
         let back = v1::StructValue::decode(&bytes[..]).expect("our own bytes").fields;
         prop_assert_eq!(read_metadata(back).expect("within limits"), metadata);
     }

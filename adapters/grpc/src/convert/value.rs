@@ -1,6 +1,7 @@
 //! Values, metadata and vectors.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proximadb_model::limits::DIMENSION_MAX;
@@ -36,23 +37,28 @@ pub(super) fn read_metadata(fields: BTreeMap<String, v1::Value>) -> Result<Metad
     Metadata::new(read_fields(fields).map_err(|e| e.within("metadata"))?)
 }
 
-fn value(value: &Value) -> v1::Value {
+fn value(value: Value) -> v1::Value {
     let kind = match value {
         Value::Null => Kind::NullValue(v1::NullValue::Unspecified.into()),
-        Value::Bool(b) => Kind::BoolValue(*b),
-        Value::Int(n) => Kind::IntValue(*n),
-        Value::UInt(n) => Kind::UintValue(*n),
-        Value::Float(n) => Kind::DoubleValue(*n),
-        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Bool(b) => Kind::BoolValue(b),
+        Value::Int(n) => Kind::IntValue(n),
+        Value::UInt(n) => Kind::UintValue(n),
+        Value::Float(n) => Kind::DoubleValue(n),
+        Value::String(text) => Kind::StringValue(text),
         Value::DateTime(moment) => Kind::StringValue(moment.to_string()),
-        Value::Array(items) => Kind::ListValue(v1::ListValue { values: items.iter().map(self::value).collect() }),
+        Value::Array(items) => Kind::ListValue(v1::ListValue { values: items.into_iter().map(self::value).collect() }),
         Value::Object(inner) => Kind::StructValue(v1::StructValue { fields: fields(inner) }),
     };
     v1::Value { kind: Some(kind) }
 }
 
-pub(super) fn fields(fields: &BTreeMap<String, Value>) -> BTreeMap<String, v1::Value> {
-    fields.iter().map(|(key, inner)| (key.clone(), value(inner))).collect()
+fn fields(fields: BTreeMap<String, Value>) -> BTreeMap<String, v1::Value> {
+    fields.into_iter().map(|(key, inner)| (key, value(inner))).collect()
+}
+
+/// Metadata for an answer; what nobody else holds is given over without a copy.
+pub(super) fn metadata(metadata: Option<Arc<Metadata>>) -> BTreeMap<String, v1::Value> {
+    metadata.map(|metadata| fields(Arc::unwrap_or_clone(metadata).into_fields())).unwrap_or_default()
 }
 
 /// The components of a vector that must be there, finite or not.

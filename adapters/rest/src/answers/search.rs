@@ -37,6 +37,7 @@ struct StatsOut {
     code_distances: u64,
     hops: u64,
     graph_walks: u64,
+    recall_estimate: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +48,9 @@ struct ExplainOut {
     index: &'static str,
     strategy: &'static str,
     reason: &'static str,
+    filter: &'static str,
+    ef: Option<usize>,
+    recall_estimate: Option<f32>,
     distances: u64,
     code_distances: u64,
     hops: u64,
@@ -73,6 +77,9 @@ fn explain(segment: &SegmentExplain) -> ExplainOut {
         index: segment.index,
         strategy: segment.strategy,
         reason: segment.reason,
+        filter: segment.filter,
+        ef: segment.ef,
+        recall_estimate: segment.recall_estimate,
         distances: segment.counters.distances,
         code_distances: segment.counters.code_distances,
         hops: segment.counters.hops,
@@ -95,6 +102,7 @@ pub(crate) fn found(response: &SearchResponse, format: VectorFormat, explained: 
             code_distances: stats.counters.code_distances,
             hops: stats.counters.hops,
             graph_walks: stats.counters.graph_walks,
+            recall_estimate: stats.recall_estimate,
         },
         explain: explained.then_some(Each(move || response.stats.explain.iter().map(explain))),
     }

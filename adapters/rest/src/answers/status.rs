@@ -14,6 +14,7 @@ struct IndexOut<'a, S> {
     memtable_rows: u64,
     recall_estimate: Option<f32>,
     resident_bytes: u64,
+    filter_bytes: u64,
     segments: S,
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn index(status: &IndexStatus) -> impl Serialize {
         memtable_rows: status.memtable_rows,
         recall_estimate: status.recall_estimate,
         resident_bytes: status.resident_bytes,
+        filter_bytes: status.filter_bytes,
         segments: Each(move || status.segments.iter().map(segment)),
     }
 }

@@ -61,7 +61,8 @@ fn numbers_that_do_not_fit_are_named() {
         (r#"{"k": "1"}"#, "k"),
         (r#"{"score_threshold": 1e39}"#, "score_threshold"),
         (r#"{"exact": 1}"#, "exact"),
-        (r#"{"recall_target": 0.9}"#, "recall_target"),
+        (r#"{"recall_target": "high"}"#, "recall_target"),
+        (r#"{"recall": 0.9}"#, "recall"),
         (r#"{"vector_format": "hex"}"#, "vector_format"),
     ] {
         assert_eq!(refused::<Search<1>>(text), field, "{text}");

@@ -29,6 +29,7 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
         memtable_rows: 0,
         recall_estimate: None,
         resident_bytes: 0,
+        filter_bytes: 0,
         segments: Vec::new(),
     };
     let mut kinds = BTreeSet::new();
@@ -48,6 +49,7 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
             }
             kinds.insert(view.index.kind());
             status.resident_bytes += view.index.resident_bytes() as u64;
+            status.filter_bytes += view.segment.columns.bytes() as u64;
             if let Some(estimate) = view.recall_estimate {
                 recall = (recall.0 + f64::from(estimate) * rows as f64, recall.1 + rows);
             }

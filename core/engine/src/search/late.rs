@@ -3,13 +3,22 @@
 
 use std::sync::Arc;
 
-use proximadb_model::{Candidate, Projection};
+use proximadb_model::{Candidate, Projection, RowSet};
 use proximadb_ports::{Fault, PortError, Result, SearchCounters, SearchParams};
 
 use super::{Found, Searched};
 use crate::env::Env;
 use crate::segment_build;
 use crate::snapshot::{SegmentView, Snapshot};
+
+/// Rows that are fetched one by one; to compare more of them all originals are brought, which the next search finds there.
+const FETCHED_ROWS_MAX: usize = 4_096;
+
+/// The rows that an exact search of a segment compares, where they are few and their originals are not in memory.
+pub(super) fn few_to_fetch(view: &SegmentView, params: &SearchParams, allow: Option<&RowSet>) -> Option<Vec<u32>> {
+    let allow = allow.filter(|allow| params.exact && allow.count() <= FETCHED_ROWS_MAX && !view.index.has_originals())?;
+    Some(allow.iter().map(|row| row as u32).collect())
+}
 
 /// A segment that a search could not end with.
 pub(super) struct Late {

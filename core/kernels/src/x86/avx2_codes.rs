@@ -64,6 +64,12 @@ fn differing_bits(query: &[u64], [row]: [&[u64]; 1]) -> [u32; 1] {
     [query.iter().zip(row).map(|(q, v)| (q ^ v).count_ones()).sum()]
 }
 
+/// The plain form, which the POPCNT instruction alone makes fast.
+#[target_feature(enable = "avx2,popcnt")]
+pub(crate) fn sums_over_bits(planes: &[u64], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
+    crate::planes::sums_over_bits(planes, rows, stride, ids, out);
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(codes: &[i8; 16]) -> __m256i {

@@ -1,4 +1,17 @@
-//! How a segment is searched: by comparing every allowed row, or by its graph.
+//! How a segment is searched: by comparing every allowed row, or by asking its index, which walks its graph or scans its codes.
+//!
+//! Decides from counts alone; the numbers that it decides by stand in [`cost`] and nowhere else.
+
+/// What the decision rests on, in one place: to be measured anew when indexes or scans change.
+pub mod cost {
+    /// Comparing so many rows by their originals costs no more than bringing a query into an index's codes and having what its scan
+    /// finds compared again; an index costs less for more rows (docs/evidence/axis.adoc).
+    pub const EXACT_ROWS_MAX: usize = 128;
+    /// Comparing a row whose original is on disk costs about as much as so many whose originals are in memory.
+    pub const ROWS_A_READ: usize = 16;
+    /// Where deletes and a filter leave less than one row in so many, searches are not those whose recall was measured.
+    pub const SPARSE_ROWS: usize = 2;
+}
 
 /// How one segment is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,35 +56,39 @@ pub struct SegmentFacts {
     pub allowed: usize,
     /// Whether it has an approximate index.
     pub approximate: bool,
+    /// Whether the rows' originals are in memory.
+    pub originals: bool,
 }
 
-/// Below this share of allowed rows a walk mostly meets rows that do not count, and comparing the allowed ones is cheaper
-/// and exact (the peers' break-even lies near 1 to 3 %).
-const SCAN_SHARE: usize = 33;
+/// How hard a search is to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Compare every row: the request says so.
+    Exact,
+    /// Walk with this breadth.
+    Breadth(usize),
+    /// Reach a recall that the segment's index was not seen to reach at any breadth.
+    OutOfReach,
+}
 
-/// Decides how to search one segment for `k` hits with breadth `ef`.
-pub fn plan_segment(facts: SegmentFacts, k: usize, ef: usize, exact: bool) -> SegmentPlan {
+/// Decides how to search one segment for `k` hits.
+pub fn plan_segment(facts: SegmentFacts, k: usize, effort: Effort) -> SegmentPlan {
     let plan = |strategy, reason| SegmentPlan { strategy, reason };
-    let SegmentFacts { rows, allowed, approximate } = facts;
+    let SegmentFacts { rows, allowed, approximate, originals } = facts;
     if allowed == 0 {
         return plan(Strategy::Nothing, "no row is left by deletes and the filter");
     }
-    if exact {
-        return plan(Strategy::Exact, "the request asks for it");
+    let ef = match effort {
+        Effort::Exact => return plan(Strategy::Exact, "the request asks for it"),
+        _ if !approximate => return plan(Strategy::Exact, "the segment has no approximate index"),
+        Effort::OutOfReach => return plan(Strategy::Exact, "the index is not known to reach the recall that is asked for"),
+        Effort::Breadth(ef) => ef.max(k),
+    };
+    if allowed <= if originals { cost::EXACT_ROWS_MAX } else { cost::EXACT_ROWS_MAX / cost::ROWS_A_READ } {
+        return plan(Strategy::Exact, "few rows");
     }
-    if !approximate {
-        return plan(Strategy::Exact, "the segment has no approximate index");
-    }
-    let ef = ef.max(k);
-    // A walk looks at some dozens of neighbours for each of its ef steps; where that is as much as a scan, the scan is exact.
-    if allowed <= ef.saturating_mul(8) {
-        return plan(Strategy::Exact, "few rows are allowed");
-    }
-    if allowed.saturating_mul(SCAN_SHARE) <= rows {
-        return plan(Strategy::Exact, "the filter leaves a small share of the rows");
-    }
-    let widened = if allowed.saturating_mul(2) >= rows { ef } else { ef.saturating_mul(2) };
-    plan(Strategy::Approximate { ef: widened }, if widened == ef { "graph" } else { "graph, walked wider because of the filter" })
+    let reason = if allowed == rows { "graph" } else { "graph, walked wider for the rows that are not allowed, or a scan of codes" };
+    plan(Strategy::Approximate { ef }, reason)
 }
 
 #[cfg(test)]
@@ -79,26 +96,44 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(rows: usize, allowed: usize, approximate: bool, exact: bool, expected: Strategy) {
-        let plan = plan_segment(SegmentFacts { rows, allowed, approximate }, 10, 96, exact);
+    fn check(rows: usize, allowed: usize, effort: Effort, expected: Strategy) {
+        let facts = SegmentFacts { rows, allowed, approximate: true, originals: true };
+        let plan = plan_segment(facts, 10, effort);
         assert_eq!(plan.strategy, expected, "{}", plan.reason);
     }
 
+    const DEFAULT: Effort = Effort::Breadth(96);
+
     #[test]
-    fn the_strategy_follows_size_and_selectivity() {
-        check(100_000, 100_000, true, false, Strategy::Approximate { ef: 96 });
-        check(100_000, 50_000, true, false, Strategy::Approximate { ef: 96 });
-        check(100_000, 10_000, true, false, Strategy::Approximate { ef: 192 });
-        check(100_000, 1_000, true, false, Strategy::Exact);
-        check(100_000, 0, true, false, Strategy::Nothing);
-        check(500, 500, true, false, Strategy::Exact);
-        check(100_000, 100_000, false, false, Strategy::Exact);
-        check(100_000, 100_000, true, true, Strategy::Exact);
+    fn the_strategy_follows_what_is_left_and_what_is_asked_for() {
+        for allowed in [100_000, 50_000, 1_000, 129] {
+            check(100_000, allowed, DEFAULT, Strategy::Approximate { ef: 96 });
+        }
+        check(100_000, 128, DEFAULT, Strategy::Exact);
+        check(100_000, 0, DEFAULT, Strategy::Nothing);
+        check(100, 100, DEFAULT, Strategy::Exact);
+        check(100_000, 100_000, Effort::Exact, Strategy::Exact);
+        check(100_000, 100_000, Effort::OutOfReach, Strategy::Exact);
+    }
+
+    #[test]
+    fn what_is_on_disk_is_compared_only_where_it_is_little() {
+        let plan =
+            |originals, allowed| plan_segment(SegmentFacts { rows: 100_000, allowed, approximate: true, originals }, 10, DEFAULT).strategy;
+        assert_eq!(plan(true, 100), Strategy::Exact);
+        assert_eq!(plan(false, 100), Strategy::Approximate { ef: 96 });
+        assert_eq!(plan(false, 8), Strategy::Exact);
     }
 
     #[test]
     fn the_breadth_is_at_least_k() {
-        let facts = SegmentFacts { rows: 1_000_000, allowed: 1_000_000, approximate: true };
-        assert_eq!(plan_segment(facts, 500, 96, false).strategy, Strategy::Approximate { ef: 500 });
+        let facts = SegmentFacts { rows: 1_000_000, allowed: 1_000_000, approximate: true, originals: true };
+        assert_eq!(plan_segment(facts, 500, DEFAULT).strategy, Strategy::Approximate { ef: 500 });
+    }
+
+    #[test]
+    fn a_segment_without_a_graph_is_compared() {
+        let facts = SegmentFacts { rows: 100_000, allowed: 100_000, approximate: false, originals: true };
+        assert_eq!(plan_segment(facts, 10, DEFAULT).strategy, Strategy::Exact);
     }
 }

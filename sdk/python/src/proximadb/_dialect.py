@@ -33,6 +33,7 @@ class Query:
     offset: int
     filter: dict[str, Any] | None
     ef: int | None
+    recall_target: float | None
     exact: bool
     score_threshold: float | None
     with_metadata: bool

@@ -29,7 +29,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SegmentExplain:
-    """How one segment was searched, and why so. `allowed` counts the rows that deletes and the filter left."""
+    """How one segment was searched, and why so. `allowed` counts the rows that deletes and the filter left.
+
+    `filter` is "none", "memory", or "file" and why; `ef` is the breadth, None where no graph was walked.
+    """
 
     shard: int = 0
     rows: int = 0
@@ -41,11 +44,17 @@ class SegmentExplain:
     code_distances: int = 0
     hops: int = 0
     graph_walks: int = 0
+    filter: str = ""
+    ef: int | None = None
+    recall_estimate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchStats:
-    """What a search did: microseconds in the engine, segments, rows and distances looked at, nodes of graphs expanded."""
+    """What a search did: microseconds in the engine, segments, rows and distances looked at, nodes of graphs expanded.
+
+    `recall_estimate` is the recall@10 to be expected: 1 where every row was compared, None where it is not known.
+    """
 
     took_us: int = 0
     segments: int = 0
@@ -55,6 +64,7 @@ class SearchStats:
     code_distances: int = 0
     hops: int = 0
     graph_walks: int = 0
+    recall_estimate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

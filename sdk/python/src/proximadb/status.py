@@ -24,6 +24,7 @@ class IndexStatus:
 
     `status` is "ready", "building" or "loading", `kind` "flat", "graph", "mixed" or "none". `unindexed_rows` are scanned
     exactly until they are indexed. `recall_estimate` is recall@10 against exact search, None until a graph has been sampled.
+    `filter_bytes` are those of fields that are kept in memory for filters.
     """
 
     status: str
@@ -34,6 +35,7 @@ class IndexStatus:
     recall_estimate: float | None = None
     resident_bytes: int = 0
     segments: tuple[SegmentStatus, ...] = ()
+    filter_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ def _optional(message: Any, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None
 
 
+def _optional_f32(message: Any, name: str) -> float | None:
+    number = _optional(message, name)
+    return None if number is None else f32(number)
+
+
 def _vector(message: Any) -> FloatArray | None:
     if not message.HasField("vector"):
         return None
@@ -115,8 +120,16 @@ def _search_result(message: search_pb2.SearchResponse, with_metadata: bool) -> S
             for hit in message.hits
         ),
         kind,
-        _same(SearchStats, message.stats),
-        tuple(_same(SegmentExplain, line) for line in message.explain),
+        _same(SearchStats, message.stats, recall_estimate=_optional_f32(message.stats, "recall_estimate")),
+        tuple(
+            _same(
+                SegmentExplain,
+                line,
+                ef=_optional(line, "ef"),
+                recall_estimate=_optional_f32(line, "recall_estimate"),
+            )
+            for line in message.explain
+        ),
     )
 
 
@@ -135,11 +148,10 @@ def count(message: record_pb2.CountResponse) -> int:
 
 
 def index_status(message: admin_pb2.IndexStatus) -> IndexStatus:
-    recall = _optional(message, "recall_estimate")
     return _same(
         IndexStatus,
         message,
-        recall_estimate=None if recall is None else f32(recall),
+        recall_estimate=_optional_f32(message, "recall_estimate"),
         segments=tuple(_same(SegmentStatus, item) for item in message.segments),
     )
 

@@ -274,16 +274,17 @@ def _get(collection: str, ids: Sequence[str], with_vector: bool, with_metadata: 
 
 
 def _query(query: Query) -> search_pb2.SearchQuery:
-    threshold = query.score_threshold
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
-        raise InvalidArgumentError(f"must be a number, got {type(threshold).__name__}", field="score_threshold")
+    for name, number in (("score_threshold", query.score_threshold), ("recall_target", query.recall_target)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float))):
+            raise InvalidArgumentError(f"must be a number, got {type(number).__name__}", field=name)
     message = search_pb2.SearchQuery(
         k=whole(query.k, 64, "k"),
         offset=whole(query.offset, 64, "offset"),
         filter=None if query.filter is None else to_message(query.filter),
         ef=None if query.ef is None else whole(query.ef, 64, "ef"),
+        recall_target=query.recall_target,
         exact=query.exact,
-        score_threshold=threshold,
+        score_threshold=query.score_threshold,
         with_vector=query.with_vector,
         with_metadata=query.with_metadata,
         explain=query.explain,

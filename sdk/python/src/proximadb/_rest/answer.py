@@ -32,6 +32,12 @@ def _known(kind: type[T], data: dict[str, Any]) -> T:
     return kind(**{name: value for name, value in data.items() if name in names and value is not None})
 
 
+def _with_recall(data: dict[str, Any]) -> dict[str, Any]:
+    """The f32 that the server meant, as gRPC would give it."""
+    recall = data.get("recall_estimate")
+    return data if recall is None else {**data, "recall_estimate": f32(recall)}
+
+
 def collection(data: dict[str, Any]) -> Collection:
     created = data.get("created")
     return _known(
@@ -86,8 +92,8 @@ def search_result(data: dict[str, Any]) -> SearchResult:
             for hit in hits
         ),
         kind,
-        _known(SearchStats, stats),
-        tuple(_known(SegmentExplain, line) for line in explain),
+        _known(SearchStats, _with_recall(stats)),
+        tuple(_known(SegmentExplain, _with_recall(line)) for line in explain),
     )
 
 
@@ -101,10 +107,7 @@ def count(data: dict[str, Any]) -> int:
 
 def index_status(data: dict[str, Any]) -> IndexStatus:
     segments = tuple(_known(SegmentStatus, item) for item in data.get("segments") or ())
-    recall = data.get("recall_estimate")
-    return _known(
-        IndexStatus, {**data, "segments": segments, "recall_estimate": None if recall is None else f32(recall)}
-    )
+    return _known(IndexStatus, {**_with_recall(data), "segments": segments})
 
 
 def site(data: dict[str, Any]) -> Site:

@@ -237,6 +237,7 @@ def _query(query: Query) -> dict[str, Any]:
     ask = {"k": query.k, **_returned(query.with_vector, query.with_metadata)}
     ask["vector"] = None if query.vector is None else to_base64(query.vector)
     ask |= {"id": query.id, "filter": query.filter, "ef": query.ef, "score_threshold": query.score_threshold}
+    ask |= {"recall_target": query.recall_target}
     ask |= {"offset": query.offset or None, "timeout_ms": query.timeout_ms}
     ask |= {"exact": query.exact or None, "explain": query.explain or None}
     return _set(ask)

@@ -320,6 +320,7 @@ class ProximaDBClient:
         vector_id: RecordId | None = None,
         filter: Filter | None = None,
         ef: int | None = None,
+        recall_target: float | None = None,
         exact: bool = False,
         score_threshold: float | None = None,
         offset: int = 0,
@@ -330,11 +331,22 @@ class ProximaDBClient:
     ) -> SearchResult:
         """The `k` records nearest to `query_vector`, or to the vector of the record `vector_id`, which is no hit itself.
 
-        Only records for which `filter` holds count. `ef` widens the search of a graph, `exact` compares with every record.
+        Only records for which `filter` holds count. `ef` widens the search of a graph; `recall_target`, such as
+        0.95, asks for the recall instead, and the server chooses the breadth. `exact` compares with every record.
         Hits farther than `score_threshold` are left out; `offset` skips the nearest. `explain` asks what ran where.
         """
         query = _query(
-            filter, k, ef, exact, score_threshold, offset, include_metadata, include_vector, timeout_ms, explain
+            filter,
+            k,
+            ef,
+            recall_target,
+            exact,
+            score_threshold,
+            offset,
+            include_metadata,
+            include_vector,
+            timeout_ms,
+            explain,
         )
         query = query.near(
             None if query_vector is None else row(query_vector), None if vector_id is None else record_id(vector_id)
@@ -350,6 +362,7 @@ class ProximaDBClient:
         vector_ids: Sequence[RecordId] | None = None,
         filter: Filter | None = None,
         ef: int | None = None,
+        recall_target: float | None = None,
         exact: bool = False,
         score_threshold: float | None = None,
         offset: int = 0,
@@ -360,7 +373,17 @@ class ProximaDBClient:
     ) -> list[SearchResult]:
         """Many searches in one request, answered in order: for each of `query_vectors`, then for each of `vector_ids`."""
         query = _query(
-            filter, k, ef, exact, score_threshold, offset, include_metadata, include_vector, timeout_ms, explain
+            filter,
+            k,
+            ef,
+            recall_target,
+            exact,
+            score_threshold,
+            offset,
+            include_metadata,
+            include_vector,
+            timeout_ms,
+            explain,
         )
         queries: list[Query] = []
         if query_vectors is not None:
@@ -540,6 +563,7 @@ def _query(
     filter: Filter | None,
     k: int,
     ef: int | None,
+    recall_target: float | None,
     exact: bool,
     score_threshold: float | None,
     offset: int,
@@ -555,6 +579,7 @@ def _query(
         offset=plain(offset, "offset"),
         filter=None if filter is None else plain_object(filter, "filter"),
         ef=plain(ef, "ef"),
+        recall_target=plain(recall_target, "recall_target"),
         exact=bool(exact),
         score_threshold=plain(score_threshold, "score_threshold"),
         with_metadata=bool(include_metadata),

@@ -23,7 +23,7 @@ class GetIndexStatusRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ...) -> None: ...
 
 class IndexStatus(_message.Message):
-    __slots__ = ("status", "kind", "indexed_rows", "unindexed_rows", "memtable_rows", "recall_estimate", "resident_bytes", "segments")
+    __slots__ = ("status", "kind", "indexed_rows", "unindexed_rows", "memtable_rows", "recall_estimate", "resident_bytes", "segments", "filter_bytes")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     INDEXED_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class IndexStatus(_message.Message):
     RECALL_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_BYTES_FIELD_NUMBER: _ClassVar[int]
     status: str
     kind: str
     indexed_rows: int
@@ -40,7 +41,8 @@ class IndexStatus(_message.Message):
     recall_estimate: float
     resident_bytes: int
     segments: _containers.RepeatedCompositeFieldContainer[SegmentStatus]
-    def __init__(self, status: _Optional[str] = ..., kind: _Optional[str] = ..., indexed_rows: _Optional[int] = ..., unindexed_rows: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., recall_estimate: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ...) -> None: ...
+    filter_bytes: int
+    def __init__(self, status: _Optional[str] = ..., kind: _Optional[str] = ..., indexed_rows: _Optional[int] = ..., unindexed_rows: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., recall_estimate: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., filter_bytes: _Optional[int] = ...) -> None: ...
 
 class SegmentStatus(_message.Message):
     __slots__ = ("shard", "id", "rows", "dead", "index", "reason")

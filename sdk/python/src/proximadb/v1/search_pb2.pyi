@@ -18,7 +18,7 @@ class SearchRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[SearchQuery, _Mapping]] = ...) -> None: ...
 
 class SearchQuery(_message.Message):
-    __slots__ = ("vector", "id", "k", "offset", "filter", "ef", "exact", "score_threshold", "with_vector", "with_metadata", "explain", "timeout_ms")
+    __slots__ = ("vector", "id", "k", "offset", "filter", "ef", "exact", "score_threshold", "with_vector", "with_metadata", "explain", "timeout_ms", "recall_target")
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class SearchQuery(_message.Message):
     WITH_METADATA_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    RECALL_TARGET_FIELD_NUMBER: _ClassVar[int]
     vector: _record_pb2.Vector
     id: str
     k: int
@@ -43,7 +44,8 @@ class SearchQuery(_message.Message):
     with_metadata: bool
     explain: bool
     timeout_ms: int
-    def __init__(self, vector: _Optional[_Union[_record_pb2.Vector, _Mapping]] = ..., id: _Optional[str] = ..., k: _Optional[int] = ..., offset: _Optional[int] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., ef: _Optional[int] = ..., exact: bool = ..., score_threshold: _Optional[float] = ..., with_vector: bool = ..., with_metadata: bool = ..., explain: bool = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+    recall_target: float
+    def __init__(self, vector: _Optional[_Union[_record_pb2.Vector, _Mapping]] = ..., id: _Optional[str] = ..., k: _Optional[int] = ..., offset: _Optional[int] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., ef: _Optional[int] = ..., exact: bool = ..., score_threshold: _Optional[float] = ..., with_vector: bool = ..., with_metadata: bool = ..., explain: bool = ..., timeout_ms: _Optional[int] = ..., recall_target: _Optional[float] = ...) -> None: ...
 
 class SearchBatchRequest(_message.Message):
     __slots__ = ("collection", "queries")
@@ -95,7 +97,7 @@ class Hit(_message.Message):
     def __init__(self, id: _Optional[str] = ..., score: _Optional[float] = ..., distance: _Optional[float] = ..., metadata: _Optional[_Mapping[str, _value_pb2.Value]] = ..., vector: _Optional[_Union[_record_pb2.Vector, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class SearchStats(_message.Message):
-    __slots__ = ("took_us", "segments", "memtable_rows", "rows_filtered", "distances", "code_distances", "hops", "graph_walks")
+    __slots__ = ("took_us", "segments", "memtable_rows", "rows_filtered", "distances", "code_distances", "hops", "graph_walks", "recall_estimate")
     TOOK_US_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     MEMTABLE_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +106,7 @@ class SearchStats(_message.Message):
     CODE_DISTANCES_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     GRAPH_WALKS_FIELD_NUMBER: _ClassVar[int]
+    RECALL_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     took_us: int
     segments: int
     memtable_rows: int
@@ -112,10 +115,11 @@ class SearchStats(_message.Message):
     code_distances: int
     hops: int
     graph_walks: int
-    def __init__(self, took_us: _Optional[int] = ..., segments: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., rows_filtered: _Optional[int] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ...) -> None: ...
+    recall_estimate: float
+    def __init__(self, took_us: _Optional[int] = ..., segments: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., rows_filtered: _Optional[int] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ..., recall_estimate: _Optional[float] = ...) -> None: ...
 
 class SegmentExplain(_message.Message):
-    __slots__ = ("shard", "rows", "allowed", "index", "strategy", "reason", "distances", "code_distances", "hops", "graph_walks")
+    __slots__ = ("shard", "rows", "allowed", "index", "strategy", "reason", "distances", "code_distances", "hops", "graph_walks", "filter", "ef", "recall_estimate")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +130,9 @@ class SegmentExplain(_message.Message):
     CODE_DISTANCES_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     GRAPH_WALKS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    EF_FIELD_NUMBER: _ClassVar[int]
+    RECALL_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     shard: int
     rows: int
     allowed: int
@@ -136,4 +143,7 @@ class SegmentExplain(_message.Message):
     code_distances: int
     hops: int
     graph_walks: int
-    def __init__(self, shard: _Optional[int] = ..., rows: _Optional[int] = ..., allowed: _Optional[int] = ..., index: _Optional[str] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ...) -> None: ...
+    filter: str
+    ef: int
+    recall_estimate: float
+    def __init__(self, shard: _Optional[int] = ..., rows: _Optional[int] = ..., allowed: _Optional[int] = ..., index: _Optional[str] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ..., filter: _Optional[str] = ..., ef: _Optional[int] = ..., recall_estimate: _Optional[float] = ...) -> None: ...

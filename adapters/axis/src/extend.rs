@@ -1,0 +1,63 @@
+//! Owns what of a graph is kept when its rows become part of more: the nodes that are still there, their codes, and their lists,
+//! in which the neighbours of those that are gone take their places. Refuses to decide when that is worth it, and to insert
+//! anything.
+
+use crate::beam::Place;
+use crate::codes::Codes;
+use crate::layers::{GrowingLayer, Layer, NONE};
+use crate::select::Selector;
+
+/// The nodes of a graph that stay, with their numbers in the one that it becomes part of.
+pub(crate) struct Kept {
+    /// The old number of each, in the order of the new ones.
+    pub(crate) nodes: Vec<u32>,
+    /// The new number of each old node; [`NONE`] of those that are gone.
+    numbers: Vec<u32>,
+}
+
+impl Kept {
+    /// Keeps the nodes for which `stays`. Their order is kept, so that upper layers hold the first ones still.
+    pub(crate) fn new(nodes: usize, stays: impl Fn(u32) -> bool) -> Self {
+        let kept: Vec<u32> = (0..nodes as u32).filter(|&node| stays(node)).collect();
+        let mut numbers = vec![NONE; nodes];
+        kept.iter().enumerate().for_each(|(number, &node)| numbers[node as usize] = number as u32);
+        Self { nodes: kept, numbers }
+    }
+
+    /// Layers of the nodes that stay, with room for `nodes` on the lowest. `codes` are those of the new numbers.
+    pub(crate) fn layers(&self, layers: &[Layer], codes: &Codes, nodes: usize) -> Vec<GrowingLayer> {
+        let mut selector = Selector::new(codes);
+        let mut grown = Vec::with_capacity(layers.len());
+        for (height, layer) in layers.iter().enumerate() {
+            let count = self.nodes.partition_point(|&node| (node as usize) < layer.nodes());
+            // A layer that has lost nearly all of its nodes leads nowhere.
+            if height > 0 && count < 2 {
+                break;
+            }
+            let growing = GrowingLayer::new(if height == 0 { nodes } else { count }, layer.width());
+            for (number, &node) in self.nodes[..count].iter().enumerate() {
+                growing.set(number as u32, &self.list(layer, node, number as u32, codes, &mut selector));
+            }
+            grown.push(growing);
+        }
+        grown
+    }
+
+    /// The neighbours that a node has left. Where some are gone, their neighbours stand for them, and the best of all are chosen.
+    fn list(&self, layer: &Layer, node: u32, number: u32, codes: &Codes, selector: &mut Selector<'_>) -> Vec<u32> {
+        let here = |old: &u32| Some(self.numbers[*old as usize]).filter(|&new| new != NONE);
+        let list = layer.list(node);
+        let mut left: Vec<u32> = list.iter().filter_map(here).collect();
+        if left.len() == list.len() {
+            return left;
+        }
+        let beyond = list.iter().filter(|old| here(old).is_none()).flat_map(|&gone| layer.list(gone));
+        left.extend(beyond.filter_map(here).filter(|&new| new != number));
+        left.sort_unstable();
+        left.dedup();
+        let mut places = Vec::with_capacity(left.len());
+        codes.keys(&codes.probe_node(number), &left, &mut Vec::new(), |other, key| places.push(Place::new(key, other)));
+        places.sort_unstable();
+        selector.choose(&places, layer.width()).to_vec()
+    }
+}
