@@ -42,7 +42,12 @@ impl Settings {
             let reason = "must be true: the log, the segments and the indexes of a shard always stay on one site";
             return Err(ConfigError::contradiction("storage.wal_config.collection_affinity", reason));
         }
-        if !wal.manual.is_empty() && wal.distribution_strategy != DistributionStrategy::Manual {
+        if wal.fallback_strategy.plugin().is_some() {
+            let reason = "must be a built-in strategy: it is what is left when a plugin fails";
+            return Err(ConfigError::contradiction("storage.wal_config.fallback_strategy", reason));
+        }
+        self.check_plugins()?;
+        if !wal.manual.is_empty() && !wal.may_ask_for(&DistributionStrategy::Manual) {
             let reason = "is read only with distribution_strategy = \"Manual\"";
             return Err(ConfigError::contradiction("storage.wal_config.manual", reason));
         }
@@ -75,7 +80,7 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-fn range(key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
+pub(crate) fn range(key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
     if (low..=high).contains(&value) {
         Ok(())
     } else {

@@ -3,6 +3,7 @@
 use figment::value::Value;
 use strsim::normalized_damerau_levenshtein;
 
+use crate::plugins::PluginSettings;
 use crate::settings::Settings;
 use crate::storage::BasePath;
 
@@ -11,8 +12,10 @@ const NEAR: f64 = 0.5;
 /// Names in other tables must be nearer, since the table is wrong already.
 const NEAR_ELSEWHERE: f64 = 0.8;
 /// Tables whose keys the user makes up.
-const OPEN_TABLES: [&str; 4] =
-    ["storage.object_store.s3", "storage.object_store.adls", "storage.object_store.gcs", "storage.wal_config.manual"];
+const OPEN_TABLES: [&str; 5] =
+    ["storage.object_store.s3", "storage.object_store.adls", "storage.object_store.gcs", "storage.wal_config.manual", "plugins.*.settings"];
+/// Stands for any plugin's name.
+const ANY_PLUGIN: &str = "*";
 
 /// Every setting's path, tables included; the elements of a list have the path of the list.
 pub(crate) struct Keys {
@@ -30,6 +33,7 @@ impl Keys {
             tags: Vec::new(),
             capacity_bytes: None,
         }];
+        settings.plugins.insert(ANY_PLUGIN.to_owned(), PluginSettings::sample());
         let mut keys = Vec::new();
         if let Ok(tree) = Value::serialize(&settings) {
             collect("", &tree, &mut keys);
@@ -47,14 +51,15 @@ impl Keys {
 
     /// Whether a setting is text, so that a variable's `007` must stay as it is.
     pub(crate) fn is_text(&self, path: &[String]) -> bool {
-        let key = path.join(".");
+        let key = generic(path).join(".");
         let in_object_store = key.starts_with("storage.object_store.") && path.len() == 4;
         in_object_store || self.keys.iter().any(|(known, text)| *known == key && *text)
     }
 
     /// The setting that was probably meant: the most similar one of the same table, else of any.
     pub(crate) fn nearest(&self, path: &[String]) -> Option<String> {
-        let path: Vec<&str> = path.iter().map(String::as_str).filter(|part| !is_index(part)).collect();
+        let named = path.get(1).filter(|_| path.len() > 2 && path.first().is_some_and(|first| first == "plugins"));
+        let path: Vec<&str> = generic(path).into_iter().filter(|part| !is_index(part)).collect();
         let (last, table) = path.split_last()?;
         let table = table.join(".");
         let best = |same_table: bool, floor: f64| {
@@ -67,8 +72,18 @@ impl Keys {
                 .max_by(|a, b| a.0.total_cmp(&b.0))
                 .map(|(_, key)| key.to_owned())
         };
-        best(true, NEAR).or_else(|| best(false, NEAR_ELSEWHERE))
+        let found = best(true, NEAR).or_else(|| best(false, NEAR_ELSEWHERE))?;
+        Some(match named {
+            Some(name) => found.replacen(ANY_PLUGIN, name, 1),
+            None => found,
+        })
     }
+}
+
+/// A path with a word for all in the place of a plugin's name.
+fn generic(path: &[String]) -> Vec<&str> {
+    let plugin = path.first().is_some_and(|first| first == "plugins");
+    path.iter().enumerate().map(|(i, part)| if plugin && i == 1 { ANY_PLUGIN } else { part.as_str() }).collect()
 }
 
 /// A path as people write it: `storage.storage_layout.base_paths[0].base_dir`.

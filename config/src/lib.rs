@@ -9,6 +9,7 @@ mod load;
 mod location;
 mod object_store;
 mod pairing;
+mod plugins;
 mod server;
 mod settings;
 mod sites;
@@ -17,6 +18,7 @@ mod wal;
 
 pub use error::ConfigError;
 pub use object_store::{ObjectStoreOptions, ObjectStoreSettings};
+pub use plugins::{PluginHostSettings, PluginKind, PluginLimits, PluginSettings};
 pub use server::ServerSettings;
 pub use settings::{ComputeSettings, LogSettings, MemorySettings, SearchSettings, Settings};
 pub use sites::SiteSettings;

@@ -107,6 +107,15 @@ impl Location {
         self.folders.last().map_or("", String::as_str)
     }
 
+    /// The URL of the folder that it lies in.
+    pub(crate) fn folder(&self) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().pop();
+        }
+        url
+    }
+
     /// How many folders it lies below the top of its store, itself not counted.
     pub(crate) fn parent_depth(&self) -> usize {
         self.folders.len().saturating_sub(1)

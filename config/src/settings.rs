@@ -1,10 +1,12 @@
 //! The whole of the settings as plain data with its defaults. Knows neither files nor variables, and reads none.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plugins::{PluginHostSettings, PluginSettings};
 use crate::server::ServerSettings;
 use crate::storage::StorageSettings;
 
@@ -18,6 +20,10 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where and how data is kept.
     pub storage: StorageSettings,
+    /// Metrics and placement strategies that are brought along, by name.
+    pub plugins: BTreeMap<String, PluginSettings>,
+    /// What all of them share.
+    pub plugin_host: PluginHostSettings,
     /// The threads that compute.
     pub compute: ComputeSettings,
     /// Searches that do not say otherwise.
@@ -34,6 +40,8 @@ impl Default for Settings {
             data_dir: PathBuf::from("./data"),
             server: ServerSettings::default(),
             storage: StorageSettings::default(),
+            plugins: BTreeMap::new(),
+            plugin_host: PluginHostSettings::default(),
             compute: ComputeSettings::default(),
             search: SearchSettings::default(),
             memory: MemorySettings::default(),

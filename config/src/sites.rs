@@ -118,7 +118,7 @@ impl Settings {
         let wal = &self.storage.wal_config;
         let unknown = wal.manual.iter().find(|(_, instance)| !instances.contains(instance));
         match unknown {
-            Some((collection, instance)) if wal.distribution_strategy == DistributionStrategy::Manual => {
+            Some((collection, instance)) if wal.may_ask_for(&DistributionStrategy::Manual) => {
                 let known = instances.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
                 let key = format!("storage.wal_config.manual.{collection}");
                 Err(ConfigError::contradiction(key, format!("there is no instance {instance}, only {known}")))

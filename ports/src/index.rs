@@ -39,8 +39,21 @@ pub struct MetricDescriptor {
     pub kind: MetricKind,
     /// Which way its score runs.
     pub score_kind: ScoreKind,
-    /// Whether d(a, b) = d(b, a); a graph needs it.
+    /// Whether d(a, b) = d(b, a); a graph over the metric itself needs it.
     pub symmetric: bool,
+    /// The sha256 of the plugin that computes it; none for built-in metrics.
+    pub sha256: Option<[u8; 32]>,
+    /// How an index comes to the rows that this metric then orders; none where it walks by the metric itself, or compares every row.
+    pub traverse: Option<Traverse>,
+}
+
+/// A detour over a built-in metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traverse {
+    /// The metric that leads to the rows.
+    pub by: MetricKind,
+    /// Rows that are ordered for each that a search's breadth asks for; at least 1.
+    pub widen: usize,
 }
 
 /// One prepared query.

@@ -13,6 +13,7 @@ mod error;
 mod filesystem;
 mod index;
 mod mirror;
+mod plugins;
 mod segment;
 mod telemetry;
 mod wal;
@@ -26,15 +27,18 @@ pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, Query,
-    ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus,
-    StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, PluginStatus,
+    Query, ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus,
+    SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result};
 pub use filesystem::{Filesystem, ObjectInfo, PutMode, Reserve, Space};
-pub use index::{IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, VectorIndex, Vectors};
+pub use index::{
+    IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors,
+};
 pub use mirror::{Mirror, Partner};
+pub use plugins::{NoPlugins, PluginList};
 pub use segment::{RowStream, SegmentReader, SegmentStore, Selection, ValueVisitor};
 pub use telemetry::{Label, Telemetry};
 pub use wal::{BatchStream, Wal, WalCodec, WalHolders, WalStats, WalWriter};

@@ -17,6 +17,15 @@ pub(crate) struct Arguments {
     /// Check the settings, tell what they describe, and end.
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Check that a WebAssembly component is a plugin that can be relied on, tell what it costs, and end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check_plugin: Option<PathBuf>,
+    /// With --check-plugin: what the plugin is told.
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "check_plugin")]
+    pub(crate) plugin_settings: String,
+    /// With --check-plugin: components of the vectors.
+    #[arg(long, value_name = "N", default_value_t = 384, requires = "check_plugin")]
+    pub(crate) plugin_dimension: usize,
     /// Load sample sentences with their embeddings into the collection `sample` and show a first search.
     #[arg(long)]
     pub(crate) sample: bool,

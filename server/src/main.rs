@@ -1,10 +1,12 @@
 //! `proximadb-server`: reads the settings, puts the adapters together, serves until it is told to stop.
 
 mod arguments;
+mod check_plugin;
 mod clock;
 mod executor;
 mod log_mark;
 mod places;
+mod plugins;
 mod registry;
 mod sample;
 mod telemetry;
@@ -31,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Arguments;
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::executor::ServerExecutor;
+use crate::plugins::Plugins;
 use crate::registry::Surroundings;
 use crate::telemetry::PrometheusTelemetry;
 
@@ -56,6 +59,10 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if let Some(file) = &arguments.check_plugin {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        return check_plugin::check(file, &arguments.plugin_settings, arguments.plugin_dimension, &clock);
+    }
     let mut settings = Settings::load(arguments.config.as_deref(), std::env::vars_os())?;
     if let Some(data_dir) = &arguments.data_dir {
         settings.data_dir.clone_from(data_dir);
@@ -97,7 +104,8 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     let rest = listen(settings.server.rest_listen).await?;
     let grpc = listen(settings.server.grpc_listen).await?;
     let server = settings.server.clone();
-    let parts = registry::parts(settings, cwd, around)?;
+    let plugins = Arc::new(Plugins::load(&settings, cwd, &clock).await);
+    let parts = registry::parts(settings, cwd, around, plugins)?;
     let engine = Engine::open(parts).await;
     report(&*engine).await;
     let database: Arc<dyn Database> = Arc::clone(&engine) as Arc<dyn Database>;

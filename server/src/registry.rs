@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
+use proximadb_axis::{FlatFactory, GraphFactory, RerankedFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
-use proximadb_engine::{BuiltinAssigner, EngineSettings, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity};
+use proximadb_engine::{
+    BuiltinAssigner, EngineSettings, FallbackAssigner, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
+};
 use proximadb_filesystem::{DeadlineSettings, DirLock, LocalDisk, MirroredFilesystem, create_directory, deadlined};
+use proximadb_model::SiteId;
 use proximadb_model::plan::RoomSettings;
-use proximadb_model::{Invalid, MetricKind, SiteId};
 use proximadb_ports::{
-    Clock, Entropy, Executor, Fault, Filesystem, Metric, Mirror, Partner, PortError, Reserve, Result, Telemetry, Wal, WalCodec,
+    Assigner, Clock, Entropy, Executor, Fault, Filesystem, Mirror, Partner, PortError, Reserve, Result, Telemetry, Wal, WalCodec,
 };
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
 use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, WalSettings};
@@ -21,6 +23,7 @@ use url::Url;
 
 use crate::log_mark;
 use crate::places::{Entry, FolderReserve, Place, Places, SecondPlace};
+use crate::plugins::Plugins;
 
 /// What the surroundings play.
 #[derive(Clone)]
@@ -35,7 +38,12 @@ pub(crate) struct Surroundings {
 ///
 /// # Errors
 /// Settings that contradict themselves.
-pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std::result::Result<Parts, ConfigError> {
+pub(crate) fn parts(
+    settings: Settings,
+    cwd: &Path,
+    around: Surroundings,
+    plugins: Arc<Plugins>,
+) -> std::result::Result<Parts, ConfigError> {
     let settings = Arc::new(settings);
     let surroundings = Arc::new(around.clone());
     let configured = settings.sites(cwd)?;
@@ -69,20 +77,30 @@ pub(crate) fn parts(settings: Settings, cwd: &Path, around: Surroundings) -> std
         ..EngineSettings::default()
     };
     engine.flush.memtable_bytes_max = usize::try_from(settings.storage.wal_config.memory_flush_size_bytes).unwrap_or(usize::MAX);
-    let strategy = &settings.storage.wal_config;
     Ok(Parts {
         clock: around.clock,
         entropy: around.entropy,
         executor: around.executor,
         telemetry: around.telemetry,
-        assigner: Arc::new(BuiltinAssigner::new(format!("{:?}", strategy.distribution_strategy), strategy.strategy())),
-        metrics: Arc::new(BuiltinMetrics),
+        assigner: assigner(&settings, &plugins),
+        metrics: Arc::clone(&plugins) as Arc<dyn MetricSource>,
+        plugins,
         flat: Arc::new(FlatFactory),
-        graph: Arc::new(GraphFactory),
+        graph: Arc::new(RerankedFactory(GraphFactory)),
         codecs: codecs(),
         sites,
         settings: engine,
     })
+}
+
+/// The strategy of the settings, with its fallback where a plugin decides.
+fn assigner(settings: &Settings, plugins: &Plugins) -> Arc<dyn Assigner> {
+    let wal = &settings.storage.wal_config;
+    let built_in = BuiltinAssigner::new(wal.built_in().to_string(), wal.strategy());
+    match wal.distribution_strategy.plugin() {
+        Some(name) => Arc::new(FallbackAssigner::new(wal.distribution_strategy.to_string(), plugins.assigner(name), built_in)),
+        None => Arc::new(built_in),
+    }
 }
 
 /// Which site keeps the second copies of which: the next one on another disk, in the order of the configuration.
@@ -265,7 +283,8 @@ fn take_folder(folder: &Path) -> Result<DirLock> {
     Ok(lock)
 }
 
-fn store_options(settings: &Settings, url: &Url) -> BTreeMap<String, String> {
+/// The options of a bucket, by the scheme of its URL.
+pub(crate) fn store_options(settings: &Settings, url: &Url) -> BTreeMap<String, String> {
     let stores = &settings.storage.object_store;
     let options = match url.scheme() {
         "s3" => &stores.s3,
@@ -274,16 +293,4 @@ fn store_options(settings: &Settings, url: &Url) -> BTreeMap<String, String> {
         _ => return BTreeMap::new(),
     };
     options.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-/// The metrics that are built in.
-struct BuiltinMetrics;
-
-impl MetricSource for BuiltinMetrics {
-    fn metric(&self, kind: &MetricKind, _dimension: usize) -> Result<Arc<dyn Metric>> {
-        match BuiltinMetric::new(kind.clone()) {
-            Some(metric) => Ok(Arc::new(metric)),
-            None => Err(PortError::invalid("metric", Invalid::new("metric", format!("no plugin provides {kind}")))),
-        }
-    }
 }

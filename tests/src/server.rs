@@ -80,6 +80,14 @@ impl Server {
         Self::run(command, START_MAX)
     }
 
+    /// Runs the binary as a tool, until it ends by itself.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn tool(arguments: &[&str]) -> std::process::Output {
+        Command::new(binary()).args(arguments).stdin(Stdio::null()).output().expect("the binary runs")
+    }
+
     /// The command that starts a server, behind another program that runs it where one is given.
     pub fn command(wrapper: &[&str], data_dir: &Path) -> Command {
         let mut command = match wrapper {

@@ -13,7 +13,8 @@ use proximadb_filesystem::{MirroredFilesystem, scoped};
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{
-    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, IndexFactory, Metric, Mirror, Partner, PortError, Result, Wal, WalCodec,
+    Clock, Database, Disk, Entropy, Executor, Fault, Filesystem, IndexFactory, Metric, Mirror, NoPlugins, Partner, PortError, Result, Wal,
+    WalCodec,
 };
 use proximadb_sim::{SimClock, SimDisk, SimEntropy, SimExecutor, SimFilesystem, SimTelemetry};
 use proximadb_viper::{Compression, ViperOptions, ViperStore};
@@ -286,6 +287,7 @@ async fn open(sites: &[SimSite], seed: u64, plan: WorldPlan, doubles: Doubles, e
         telemetry: Arc::new(SimTelemetry::new()),
         assigner: Arc::new(BuiltinAssigner::new("RoundRobin", Strategy::RoundRobin)),
         metrics: doubles.metrics,
+        plugins: Arc::new(NoPlugins),
         flat: Arc::new(FlatFactory),
         graph: doubles.graph,
         codecs: vec![Arc::new(AvroCodec), Arc::new(BincodeCodec)],

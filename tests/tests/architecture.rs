@@ -100,7 +100,7 @@ const BEHIND_A_FEATURE: [(&str, &[&str]); 1] = [("proximadb-ports", &["futures-u
 const FOR_TESTS: [&str; 3] = ["proximadb-model", "proximadb-ports", "proximadb-sim"];
 
 /// Packages that are built for another target or with another tool, and so stand outside the workspace.
-const OUTSIDE_THE_WORKSPACE: [&str; 3] = ["fuzz", "plugins/guest", "plugins/examples"];
+const OUTSIDE_THE_WORKSPACE: [&str; 4] = ["fuzz", "plugins/bench", "plugins/guest", "plugins/examples"];
 
 /// A declared dependency.
 #[derive(Clone, Debug)]

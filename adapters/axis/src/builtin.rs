@@ -74,7 +74,7 @@ impl BuiltinMetric {
     pub fn new(kind: MetricKind) -> Option<Self> {
         let measure = Measure::of(&kind)?;
         let score_kind = kind.score_kind().unwrap_or(ScoreKind::Distance);
-        Some(Self { descriptor: MetricDescriptor { kind, score_kind, symmetric: true }, measure })
+        Some(Self { descriptor: MetricDescriptor { kind, score_kind, symmetric: true, sha256: None, traverse: None }, measure })
     }
 }
 

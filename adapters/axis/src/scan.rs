@@ -11,7 +11,7 @@ const BLOCK_ROWS_MAX: usize = 256;
 const BLOCK_ROWS_MIN: usize = 32;
 /// Components scored in one call, between those bounds.
 const BLOCK_COMPONENTS: usize = 64 << 10;
-/// Rows between two looks at the budget.
+/// Rows between two looks at the budget; with a plugin there is one after each block, since nobody knows how long it takes.
 const BUDGET_ROWS: usize = 4_096;
 
 /// An exact search of one set of rows: the oracle of every other.
@@ -40,6 +40,11 @@ impl Scan<'_> {
         Ok(top.into_sorted())
     }
 
+    fn budgeted(&self) -> Budgeted<'_> {
+        let is_foreign = Measure::of(&self.metric.descriptor().kind).is_none();
+        Budgeted { budget: self.budget, every: if is_foreign { 0 } else { BUDGET_ROWS }, left: 0 }
+    }
+
     fn block_rows(&self) -> usize {
         (BLOCK_COMPONENTS / self.vectors.dimension.max(1)).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX)
     }
@@ -47,7 +52,7 @@ impl Scan<'_> {
     fn all(&self, scorer: &mut dyn Scorer, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
         let block_rows = self.block_rows();
         let mut keys = [0.0; BLOCK_ROWS_MAX];
-        let mut budgeted = Budgeted::new(self.budget);
+        let mut budgeted = self.budgeted();
         for (at, block) in self.vectors.data.chunks(block_rows * self.vectors.dimension).enumerate() {
             let keys = &mut keys[..block.len() / self.vectors.dimension];
             scorer.keys(block, keys)?;
@@ -86,7 +91,7 @@ impl Scan<'_> {
         let rows = self.vectors.rows();
         let mut allowed = allow.iter().take_while(|&row| row < rows).map(|row| row as u32);
         let (mut batch, mut keys) = (Vec::with_capacity(self.block_rows()), [0.0; BLOCK_ROWS_MAX]);
-        let mut budgeted = Budgeted::new(self.budget);
+        let mut budgeted = self.budgeted();
         loop {
             batch.clear();
             batch.extend(allowed.by_ref().take(self.block_rows()));
@@ -123,22 +128,19 @@ fn offer(top: &mut TopK, candidates: impl Iterator<Item = Candidate>) {
     }
 }
 
-/// Looks at the budget once in [`BUDGET_ROWS`] rows.
+/// Looks at the budget once in so many rows.
 struct Budgeted<'a> {
     budget: &'a Budget,
+    every: usize,
     left: usize,
 }
 
-impl<'a> Budgeted<'a> {
-    fn new(budget: &'a Budget) -> Self {
-        Self { budget, left: BUDGET_ROWS }
-    }
-
+impl Budgeted<'_> {
     fn spend(&mut self, rows: usize) -> Result<()> {
         match self.left.checked_sub(rows) {
             Some(left) => self.left = left,
             None => {
-                self.left = BUDGET_ROWS;
+                self.left = self.every;
                 self.budget.check()?;
             }
         }

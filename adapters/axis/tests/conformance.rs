@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
+use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, RerankedFactory};
 use proximadb_model::{BUILT_IN_METRICS, MetricKind};
 use proximadb_ports::conformance::index::{ForeignMetric, Suite};
 use proximadb_ports::conformance::metric;
-use proximadb_ports::{IndexFactory, Metric};
+use proximadb_ports::{IndexFactory, Metric, Traverse};
 
 fn builtin(name: &str) -> Arc<dyn Metric> {
     let kind: MetricKind = name.parse().expect("a metric's name");
@@ -17,6 +17,15 @@ fn suite(factory: impl IndexFactory) -> Suite {
     let foreign: Arc<dyn Metric> = Arc::new(ForeignMetric::default());
     let metrics = BUILT_IN_METRICS.into_iter().map(builtin).chain([foreign]).collect();
     Suite { factory: Arc::new(factory), metrics }
+}
+
+/// Metrics that walk by another one beside those that walk by themselves.
+fn detours() -> Suite {
+    let detour = |by: &str| -> Arc<dyn Metric> {
+        Arc::new(ForeignMetric::walking_by(Traverse { by: by.parse().expect("a metric's name"), widen: 3 }))
+    };
+    let metrics = vec![builtin("cosine"), builtin("hamming"), detour("euclidean"), detour("manhattan"), Arc::new(ForeignMetric::default())];
+    Suite { factory: Arc::new(RerankedFactory(GraphFactory)), metrics }
 }
 
 #[test]
@@ -30,6 +39,9 @@ macro_rules! properties {
     ($($name:ident),* $(,)?) => {
         mod flat {
             $(#[test] fn $name() { super::suite(super::FlatFactory).$name(); })*
+        }
+        mod reranked {
+            $(#[test] fn $name() { super::detours().$name(); })*
         }
         mod graph {
             $(#[test] fn $name() { super::suite(super::GraphFactory).$name(); })*

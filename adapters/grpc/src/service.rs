@@ -266,6 +266,11 @@ impl ProximaDb for Service {
         call.close(run.await)
     }
 
+    async fn list_plugins(&self, request: Request<v1::ListPluginsRequest>) -> Answer<v1::ListPluginsResponse> {
+        let plugins = self.database.plugins().await.iter().map(convert::plugin).collect();
+        self.ids.open(request.metadata()).close(Ok(v1::ListPluginsResponse { plugins }))
+    }
+
     async fn get_server_status(&self, request: Request<v1::GetServerStatusRequest>) -> Answer<v1::ServerStatus> {
         let (health, sites) = (self.database.health().await, self.database.sites().await);
         self.ids.open(request.metadata()).close(Ok(convert::server_status(health, &sites)))

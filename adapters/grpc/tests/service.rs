@@ -336,6 +336,19 @@ async fn collections_and_status_answer_what_the_port_answers() {
     assert_eq!((site.mirror.as_deref(), site.log_copies.as_deref()), (Some("one object is missing"), Some("in step")));
     let assignment = client.list_assignments(v1::ListAssignmentsRequest {}).await.expect("valid").into_inner().assignments.remove(0);
     assert_eq!((assignment.name.as_str(), assignment.site), ("documents", site.id));
+    let plugins = client.list_plugins(v1::ListPluginsRequest {}).await.expect("valid").into_inner().plugins;
+    let expected = v1::Plugin {
+        name: "near".to_owned(),
+        kind: "metric".to_owned(),
+        sha256: "0".repeat(64),
+        state: "resting".to_owned(),
+        breaker: "open".to_owned(),
+        problem: Some("the plugin took too long".to_owned()),
+        calls: 9,
+        faults: 5,
+        micros: 7,
+    };
+    assert_eq!(plugins, [expected]);
     let status = client.get_server_status(v1::GetServerStatusRequest {}).await.expect("valid").into_inner();
     assert_eq!((status.status.as_str(), status.ready, status.sites.len()), ("ok", true, 1));
 }

@@ -47,6 +47,7 @@ pub(crate) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Api>)> {
         ("post", "/v1/rebalance", post(handlers::rebalance)),
         ("get", "/v1/tasks", get(handlers::tasks)),
         ("get", "/v1/assignments", get(handlers::assignments)),
+        ("get", "/v1/plugins", get(handlers::plugins)),
         ("get", "/livez", get(handlers::livez)),
         ("get", "/readyz", get(handlers::readyz)),
         ("get", "/health", get(handlers::health)),

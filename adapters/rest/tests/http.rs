@@ -195,7 +195,7 @@ async fn every_error_is_a_problem_with_an_id() {
     let json = "application/json";
     for (method, path, media, body, status, code) in [
         ("GET", "/nowhere", json, "", 404, "not_found"),
-        ("GET", "/v1/plugins", json, "", 404, "not_found"),
+        ("GET", "/v1/nothing", json, "", 404, "not_found"),
         ("PUT", C, json, "", 405, "method_not_allowed"),
         ("GET", &search, json, "", 405, "method_not_allowed"),
         ("POST", &search, "text/plain", "{}", 415, "unsupported_media_type"),
@@ -463,6 +463,12 @@ async fn the_server_tells_how_it_is() {
     assert_eq!((&site["mirror"], &site["log_copies"]), (&json!("one object is missing"), &json!("in step")));
     let (assignments, _) = server.accepts("GET", "/v1/assignments", "").await;
     assert_eq!(assignments["assignments"][0]["name"], "documents");
+    let (plugins, _) = server.accepts("GET", "/v1/plugins", "").await;
+    let expected = json!({
+        "name": "near", "kind": "metric", "sha256": "0".repeat(64), "state": "resting", "breaker": "open",
+        "problem": "the plugin took too long", "calls": 9, "faults": 5, "micros": 7,
+    });
+    assert_eq!(plugins, json!({ "plugins": [expected] }));
     assert_eq!(server.accepts("GET", "/health", "").await.0["status"], "ok");
     assert_eq!(server.call("GET", "/metrics", "").await.bytes, b"# TYPE up gauge\nup 1\n");
     assert_eq!(server.accepts("GET", "/openapi.json", "").await.0["openapi"], "3.1.0");

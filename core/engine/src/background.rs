@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, Timestamp, plan};
 use proximadb_ports::{Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
@@ -13,7 +14,11 @@ use tokio::sync::mpsc;
 use crate::env::Env;
 use crate::segment_build::{self, LiveRows, MemtableRows};
 use crate::shard_files::ShardFiles;
+use crate::site::chain;
 use crate::snapshot::{Segment, SegmentView, Snapshot};
+
+/// Time for sampling the recall of a new graph, after which it stays unknown; a plugin may take long for its part.
+const SAMPLING_MAX: Duration = Duration::from_secs(60);
 
 /// What finished work tells the writer.
 pub(crate) enum Event {
@@ -181,6 +186,7 @@ impl Workshop {
         let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
         let (factory, budget) = (Arc::clone(&self.env.graph), self.env.budget(None));
+        let clock = Arc::clone(&self.env.clock);
         let ef = collection.spec.index.ef_search as usize;
         let checksum = segment.meta.checksum;
         let (index, bytes, recall_estimate) = self
@@ -195,7 +201,15 @@ impl Workshop {
                     None => factory.build(&spec, vectors.clone(), &budget)?,
                 };
                 let bytes = index.save(checksum);
-                let recall = sampled_recall(&*index, &spec, &vectors, ef, &budget)?;
+                let sampling = Budget::new(clock, Some(SAMPLING_MAX));
+                let recall = match sampled_recall(&*index, &spec, &vectors, ef, &sampling) {
+                    // The graph is as good without it.
+                    Err(e) if matches!(e.fault, Fault::Deadline | Fault::Plugin) => {
+                        tracing::warn!(error = chain(&e), "the recall of a graph was not sampled");
+                        None
+                    }
+                    sampled => sampled?,
+                };
                 Ok((index, bytes, recall))
             })
             .await?;

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use proximadb_model::{CollectionPatch, CollectionRef, CollectionSpec, Filter, Invalid, RecordId, plan};
 use proximadb_ports::{
-    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IN_STEP, IndexStatus, Loss, PortError, ReadOptions, Result,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
+    Assigner, Assignment, CollectionInfo, Created, Database, Fault, Health, IN_STEP, IndexStatus, Loss, PluginStatus, PortError,
+    ReadOptions, Result, ScanPage, ScanRequest, SearchRequest, SearchResponse, SiteStatus, StoredRecord, TaskStatus, WriteOutcome,
+    WriteRequest,
 };
 use tokio::sync::{Mutex, watch};
 
@@ -52,9 +53,9 @@ impl Engine {
     /// Opens the database on its sites: scans them, opens what they hold, replays their logs. A site, shard or file that is
     /// damaged is named in [`Database::health`], and everything else is served.
     pub async fn open(parts: Parts) -> Arc<Self> {
-        let Parts { clock, entropy, executor, telemetry, assigner, metrics, flat, graph, codecs, sites, settings } = parts;
+        let Parts { clock, entropy, executor, telemetry, assigner, metrics, plugins, flat, graph, codecs, sites, settings } = parts;
         let sites: Vec<SiteRef> = sites.into_iter().map(|site| Arc::new(Site::new(site))).collect();
-        let env = Arc::new(Env::new(clock, entropy, executor, telemetry, metrics, flat, graph, codecs, settings));
+        let env = Arc::new(Env::new(clock, entropy, executor, telemetry, metrics, plugins, flat, graph, codecs, settings));
         let (stopping, stopped) = watch::channel(false);
         let engine = Arc::new_cyclic(|myself| Self {
             env,
@@ -102,14 +103,10 @@ impl Engine {
 
     fn info(&self, collection: &OpenCollection) -> Result<CollectionInfo> {
         let described = collection.describe();
-        let score_kind = match described.spec.metric.score_kind() {
-            Some(kind) => kind,
-            None => self.env.metrics.metric(&described.spec.metric, described.spec.dimension.get())?.descriptor().score_kind,
-        };
         Ok(CollectionInfo {
             records: collection.reachable().iter().map(|s| s.snapshot().live() as u64).sum(),
             stored_bytes: collection.reachable().iter().map(|s| s.stored_bytes()).sum(),
-            score_kind,
+            score_kind: described.score_kind(),
             shards_unavailable: collection.slots().iter().filter(|s| s.shard().is_none()).count() as u32,
             collection: described,
         })
@@ -175,7 +172,7 @@ impl Database for Engine {
         for (index, slot) in found.slots().iter().enumerate() {
             match slot {
                 Slot::Open(_) => {}
-                Slot::Missing(gap) if gap.fault == Fault::Corrupt => {}
+                Slot::Missing(gap) if matches!(gap.fault, Fault::Corrupt | Fault::Plugin) => {}
                 Slot::Missing(_) => drop(found.shard(index as u32)?),
             }
         }
@@ -362,12 +359,18 @@ impl Database for Engine {
         self.tasks.all()
     }
 
+    async fn plugins(&self) -> Vec<PluginStatus> {
+        self.env.plugins.list()
+    }
+
     async fn accept_loss(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {
         self.give_up(collection).await
     }
 
     async fn health(&self) -> Health {
-        Health { ready: self.sites.iter().any(|s| s.access().is_ok()), problems: self.env.problems() }
+        let mut problems = self.env.problems();
+        problems.extend(status::troubles(&*self.assigner, &self.env.plugins.list()));
+        Health { ready: self.sites.iter().any(|s| s.access().is_ok()), problems }
     }
 
     fn metrics(&self) -> String {

@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use proximadb_ports::{Budget, Clock, Entropy, Executor, Fault, IndexFactory, IndexSpec, Metric, PortError, Result, Telemetry, WalCodec};
+use proximadb_model::{CollectionSpec, MetricKind};
+use proximadb_ports::{
+    Budget, Clock, Entropy, Executor, Fault, IndexFactory, IndexSpec, Metric, PluginList, PortError, Result, Telemetry, WalCodec,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::columns::ColumnKeeper;
@@ -18,6 +21,7 @@ pub(crate) struct Env {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
     pub(crate) metrics: Arc<dyn MetricSource>,
+    pub(crate) plugins: Arc<dyn PluginList>,
     pub(crate) flat: Arc<dyn IndexFactory>,
     pub(crate) graph: Arc<dyn IndexFactory>,
     pub(crate) codecs: Vec<Arc<dyn WalCodec>>,
@@ -27,6 +31,8 @@ pub(crate) struct Env {
     pub(crate) heavy_work: Semaphore,
     /// Places in the queue of computations.
     compute_places: Semaphore,
+    /// Places for the computations of each metric plugin, so that one that is slow keeps no other waiting.
+    plugin_places: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     problems: Mutex<BTreeMap<String, String>>,
 }
 
@@ -41,6 +47,7 @@ impl Env {
         executor: Arc<dyn Executor>,
         telemetry: Arc<dyn Telemetry>,
         metrics: Arc<dyn MetricSource>,
+        plugins: Arc<dyn PluginList>,
         flat: Arc<dyn IndexFactory>,
         graph: Arc<dyn IndexFactory>,
         codecs: Vec<Arc<dyn WalCodec>>,
@@ -54,6 +61,7 @@ impl Env {
             executor,
             telemetry,
             metrics,
+            plugins,
             flat,
             graph,
             codecs,
@@ -61,6 +69,7 @@ impl Env {
             settings,
             heavy_work: Semaphore::new(1),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
+            plugin_places: Mutex::default(),
             problems,
         }
     }
@@ -114,6 +123,44 @@ impl Env {
         let (reply, answer) = oneshot::channel();
         self.executor.compute(Box::new(move || drop(reply.send(job()))));
         answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Runs what computes with a metric and waits for its answer: on the bounded pool, or on a thread of its own where the metric is a
+    /// plugin's, since nobody knows how long that takes. Of each plugin as many run at a time as there are threads in the pool.
+    ///
+    /// # Errors
+    /// Its own; `Internal` when it panicked.
+    ///
+    /// # Cancellation
+    /// As with [`Env::compute`].
+    pub(crate) async fn compute_with<T: Send + 'static>(
+        &self,
+        metric: &MetricKind,
+        job: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let MetricKind::Wasm(name) = metric else { return self.compute(job).await };
+        let places = {
+            let mut places = self.plugin_places.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = || Arc::new(Semaphore::new(self.executor.compute_threads().max(1)));
+            Arc::clone(places.entry(name.clone()).or_insert_with(free))
+        };
+        let _place = places.acquire().await;
+        self.background("plugin", job).await
+    }
+
+    /// The metric of a collection.
+    ///
+    /// # Errors
+    /// Those of [`MetricSource::metric`].
+    pub(crate) async fn metric(&self, spec: &CollectionSpec) -> Result<Arc<dyn Metric>> {
+        let (source, kind, dimension) = (Arc::clone(&self.metrics), spec.metric.clone(), spec.dimension.get());
+        // Only a plugin that is there takes time, and only for such a one are places kept: names come from users.
+        match &kind {
+            MetricKind::Wasm(name) if self.plugins.list().iter().any(|plugin| plugin.name == *name) => {
+                self.compute_with(&spec.metric, move || source.metric(&kind, dimension)).await
+            }
+            _ => source.metric(&kind, dimension),
+        }
     }
 
     /// Runs a long computation on a thread of its own and waits for its answer.

@@ -8,6 +8,7 @@ mod columns;
 mod cursor;
 mod engine;
 mod env;
+mod fallback;
 mod fingerprint;
 mod layout;
 mod parts;
@@ -26,6 +27,7 @@ mod snapshot;
 mod writer;
 
 pub use engine::Engine;
+pub use fallback::FallbackAssigner;
 pub use layout::SHARDS;
 pub use parts::{MetricSource, Parts, SiteAccess, SiteOpener, SiteParts};
 pub use placement::BuiltinAssigner;

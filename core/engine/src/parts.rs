@@ -5,17 +5,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use proximadb_model::{DiskKind, MetricKind, SiteId};
 use proximadb_ports::{
-    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Mirror, Reserve, Result, SegmentStore, Telemetry, Wal, WalCodec,
+    Assigner, Clock, Entropy, Executor, Filesystem, IndexFactory, Metric, Mirror, PluginList, Reserve, Result, SegmentStore, Telemetry,
+    Wal, WalCodec,
 };
 
 use crate::settings::EngineSettings;
 
 /// Finds the metric of a kind.
 pub trait MetricSource: Send + Sync + 'static {
-    /// The metric for vectors of this dimension.
+    /// The metric for vectors of this dimension. A plugin may be asked for it, so it belongs on a thread that computes.
     ///
     /// # Errors
-    /// `Invalid` on `metric` when there is none.
+    /// `Invalid` on `metric` when there is none, or it takes no such dimension; `Plugin` when it fails.
     fn metric(&self, kind: &MetricKind, dimension: usize) -> Result<Arc<dyn Metric>>;
 }
 
@@ -33,6 +34,8 @@ pub struct Parts {
     pub assigner: Arc<dyn Assigner>,
     /// Metrics by kind.
     pub metrics: Arc<dyn MetricSource>,
+    /// What can be told of plugins.
+    pub plugins: Arc<dyn PluginList>,
     /// The exact index, for small and fresh segments.
     pub flat: Arc<dyn IndexFactory>,
     /// The approximate index.

@@ -152,7 +152,7 @@ pub(crate) fn newest_copies(found: Vec<FoundShard>) -> (BTreeMap<ShardId, FoundS
 /// # Errors
 /// `Corrupt` when a segment or the log is damaged for good; those of the store and the log.
 pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<Shard>> {
-    let opened = Opening::of(env, found)?;
+    let opened = Opening::of(env, found).await?;
     let mut segments = Vec::with_capacity(opened.manifest.segments.len());
     for entries in opened.manifest.segments.chunks(SEGMENTS_OPENED_MAX) {
         for segment in join_all(entries.iter().map(|entry| opened.segment(entry))).await {
@@ -168,7 +168,7 @@ pub(crate) async fn open_shard(env: &Arc<Env>, found: FoundShard) -> Result<Arc<
 /// # Errors
 /// Those of the store and the log.
 pub(crate) async fn open_without_lost(env: &Arc<Env>, found: FoundShard) -> Result<(Arc<Shard>, Vec<Loss>)> {
-    let mut opened = Opening::of(env, found)?;
+    let mut opened = Opening::of(env, found).await?;
     let shard = opened.manifest.shard.index;
     let mut losses = Vec::new();
     let (mut segments, mut left) = (Vec::new(), Vec::new());
@@ -209,6 +209,24 @@ pub(crate) async fn open_without_lost(env: &Arc<Env>, found: FoundShard) -> Resu
     Ok((opened.start(segments).await?, losses))
 }
 
+/// The metric of a shard's collection; a plugin must be the one that the collection was made with.
+///
+/// # Errors
+/// `Plugin` when it is not, or is not there.
+async fn pinned_metric(env: &Env, manifest: &Manifest) -> Result<Arc<dyn Metric>> {
+    let collection = &manifest.collection;
+    let fault = |message: String| PortError::new(Fault::Plugin, "shard.open", manifest.shard, message);
+    let metric = env.metric(&collection.spec).await;
+    let metric = metric.map_err(|e| fault(format!("its metric {} cannot be had", collection.spec.metric)).with_source(e))?;
+    let (made, there) = (collection.pinned.map(|pinned| pinned.sha256), metric.descriptor().sha256);
+    if made == there {
+        return Ok(metric);
+    }
+    let hex = |sha256: Option<[u8; 32]>| sha256.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let kind = &collection.spec.metric;
+    Err(fault(format!("it was made with {kind} of sha256 {}, and {kind} has {} now; give other bytes another name", hex(made), hex(there))))
+}
+
 /// A shard that is being opened.
 struct Opening {
     env: Arc<Env>,
@@ -222,14 +240,13 @@ struct Opening {
 }
 
 impl Opening {
-    fn of(env: &Arc<Env>, found: FoundShard) -> Result<Self> {
+    async fn of(env: &Arc<Env>, found: FoundShard) -> Result<Self> {
         let FoundShard { site, access, manifest } = found;
         if manifest.site != access.id {
             return Err(PortError::new(Fault::Corrupt, "shard.open", manifest.shard, "its manifest was written on another site"));
         }
         let files = ShardFiles::new(manifest.shard, &access);
-        let spec = &manifest.collection.spec;
-        let metric = env.metrics.metric(&spec.metric, spec.dimension.get())?;
+        let metric = pinned_metric(env, &manifest).await?;
         let (trash, discarded) = mpsc::unbounded_channel();
         Ok(Self { env: Arc::clone(env), site, access, manifest, files, metric, trash, discarded })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proximadb_model::limits::SEARCH_BATCH_MAX;
 use proximadb_model::{
-    Candidate, CollectionSpec, Filter, IndexKind, Invalid, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
+    Candidate, CollectionSpec, Filter, IndexKind, Invalid, MetricKind, RecordId, RowSet, ScoreKind, Timestamp, TopK, check_vector, plan,
 };
 use proximadb_ports::{
     Budget, Fault, Hit, Metric, PortError, Query, Result, SearchCounters, SearchParams, SearchRequest, SearchResponse, SearchStats,
@@ -63,7 +63,10 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
     }
     // Whoever stops waiting drops these, and the computations end at their next look at the budget.
     let _guards: Vec<_> = jobs.iter().map(|job| CancelOnDrop(job.budget.clone())).collect();
-    if let [job] = &jobs[..]
+    let metric = shards.first().map_or(MetricKind::Cosine, |shard| shard.manifest.collection.spec.metric.clone());
+    // What a plugin computes never runs here: nobody knows how long it takes.
+    if !matches!(metric, MetricKind::Wasm(_))
+        && let [job] = &jobs[..]
         && job.is_short(&shards)
         && let Some(job) = jobs.pop()
     {
@@ -79,7 +82,7 @@ async fn answer(env: &Arc<Env>, shards: Vec<Arc<Snapshot>>, requests: Vec<Search
         let mut all = Vec::new();
         loop {
             let (queue, shards) = (Arc::clone(&queue), Arc::clone(&shards));
-            let done = env.compute(move || run_queued(&queue, &shards, now)).await?;
+            let done = env.compute_with(&metric, move || run_queued(&queue, &shards, now)).await?;
             let is_over = done.len() < BATCH_TURN;
             all.extend(done);
             if is_over {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::ids::CollectionId;
 use crate::invalid::Invalid;
 use crate::limits::{DESCRIPTION_BYTES_MAX, EF_MAX, SCHEMA_FIELDS_MAX, SHARDS_MAX};
-use crate::metric::MetricKind;
+use crate::metric::{MetricKind, ScoreKind};
 use crate::name::CollectionName;
 use crate::record::Dimension;
 use crate::time::Timestamp;
@@ -243,6 +243,15 @@ pub struct CollectionPatch {
     pub index: Option<IndexSettings>,
 }
 
+/// The plugin that computes a collection's distances, held fast: under the same name other bytes could give other ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PinnedMetric {
+    /// The sha256 of its component.
+    pub sha256: [u8; 32],
+    /// Which way its score runs, also to be told while the plugin is not there.
+    pub score_kind: ScoreKind,
+}
+
 /// A collection as it exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collection {
@@ -252,4 +261,27 @@ pub struct Collection {
     pub spec: CollectionSpec,
     /// When it was made.
     pub created: Timestamp,
+    /// The plugin that was its metric when it was made; none for built-in metrics.
+    pub pinned: Option<PinnedMetric>,
+}
+
+impl Collection {
+    /// Which way its scores run.
+    pub fn score_kind(&self) -> ScoreKind {
+        // One of the two is there: a manifest without is refused.
+        self.spec.metric.score_kind().or(self.pinned.map(|pinned| pinned.score_kind)).unwrap_or(ScoreKind::Distance)
+    }
+
+    /// Checks that a plugin's collection says which plugin, and no other does.
+    ///
+    /// # Errors
+    /// [`Invalid`] on `metric`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match (&self.spec.metric, &self.pinned) {
+            (MetricKind::Wasm(_), None) => Err(Invalid::new("metric", "is a plugin's, and nothing says which bytes the plugin has")),
+            (MetricKind::Wasm(_), Some(_)) => Ok(()),
+            (_, Some(_)) => Err(Invalid::new("metric", "is built in, and has the digest of a plugin")),
+            (_, None) => Ok(()),
+        }
+    }
 }

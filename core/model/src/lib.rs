@@ -27,7 +27,7 @@ mod value;
 
 pub use assign::{DiskKind, SiteMap, SiteView, Strategy, Subject};
 pub use batch::{CodecId, EncodedOperations, IdempotencyTag, Operation, WriteBatch};
-pub use collection::{Collection, CollectionPatch, CollectionSpec, FieldType, IndexKind, IndexSettings, Schema};
+pub use collection::{Collection, CollectionPatch, CollectionSpec, FieldType, IndexKind, IndexSettings, PinnedMetric, Schema};
 pub use field_index::{FieldIndex, FieldIndexBuilder};
 pub use filter::{Filter, OPERATORS, Test, paths as filter_paths};
 pub use id_table::{IdHash, IdTable, hash_of};

@@ -114,6 +114,7 @@ impl Manifest {
         if self.shard.index >= self.collection.spec.shards {
             return Err(Invalid::new("shard", "is beyond the collection's number of shards"));
         }
+        self.collection.check().map_err(|e| e.within("collection"))?;
         let mut files = BTreeSet::new();
         for (i, segment) in self.segments.iter().enumerate() {
             segment.check(self.flushed_through).map_err(|e| e.within(&format!("segments[{i}]")))?;

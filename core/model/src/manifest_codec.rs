@@ -1,4 +1,4 @@
-//! How a manifest is written: format version 1, byte table in docs/formats/manifest.adoc.
+//! How a manifest is written: format version 1, or 2 where a plugin computes the distances; byte table in docs/formats/manifest.adoc.
 //! Reading takes any bytes and allocates no more than they hold.
 
 use std::collections::BTreeMap;
@@ -6,16 +6,20 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
-use crate::collection::{Collection, CollectionSpec, FieldType, IndexSettings, Schema};
+use crate::collection::{Collection, CollectionSpec, FieldType, IndexSettings, PinnedMetric, Schema};
 use crate::ids::{CollectionId, Epoch, FileId, ManifestNumber, Sequence, ShardId, SiteId, Uid};
 use crate::invalid::Invalid;
 use crate::manifest::{Manifest, RememberedWrite, SegmentEntry, SegmentMeta, ShardState, SidecarMeta};
+use crate::metric::ScoreKind;
 use crate::name::CollectionName;
 use crate::record::Dimension;
 use crate::time::Timestamp;
 
 const MAGIC: &[u8; 4] = b"PDBM";
-const VERSION: u16 = 1;
+/// What releases read that know no plugins; written wherever it can say everything.
+const VERSION_1: u16 = 1;
+/// With a pinned metric after the collection.
+const VERSION_2: u16 = 2;
 
 impl Manifest {
     /// The manifest's file.
@@ -23,7 +27,8 @@ impl Manifest {
         debug_assert_eq!(self.check(), Ok(()));
         let mut out = Writer(Vec::with_capacity(512 + self.segments.len() * 160));
         out.0.extend_from_slice(MAGIC);
-        out.0.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.collection.pinned.is_some() { VERSION_2 } else { VERSION_1 };
+        out.0.extend_from_slice(&version.to_le_bytes());
         out.u64(self.number.0);
         out.uid(self.shard.collection.0);
         out.u32(self.shard.index);
@@ -41,6 +46,9 @@ impl Manifest {
         out.u64(self.written.0 as u64);
         out.uid(self.put_id);
         write_collection(&mut out, &self.collection);
+        if let Some(pinned) = &self.collection.pinned {
+            write_pinned(&mut out, pinned);
+        }
         out.u32(self.segments.len() as u32);
         for segment in &self.segments {
             write_segment(&mut out, segment);
@@ -77,8 +85,8 @@ fn decode(bytes: &[u8]) -> Result<Manifest, Invalid> {
     }
     let mut from = Reader(&body[MAGIC.len()..]);
     let version = u16::from_le_bytes(from.array()?);
-    if version != VERSION {
-        return Err(Invalid::new("version", format!("is {version}, this release reads {VERSION}")));
+    if ![VERSION_1, VERSION_2].contains(&version) {
+        return Err(Invalid::new("version", format!("is {version}, this release reads {VERSION_1} and {VERSION_2}")));
     }
     let number = ManifestNumber(from.u64()?);
     let shard = ShardId { collection: CollectionId(from.uid()?), index: from.u32()? };
@@ -93,7 +101,10 @@ fn decode(bytes: &[u8]) -> Result<Manifest, Invalid> {
     let flushed_through = Sequence(from.u64()?);
     let written = Timestamp(from.u64()? as i64);
     let put_id = from.uid()?;
-    let collection = read_collection(&mut from, shard.collection)?;
+    let mut collection = read_collection(&mut from, shard.collection)?;
+    if version == VERSION_2 {
+        collection.pinned = Some(read_pinned(&mut from)?);
+    }
     let segments = from.list(read_segment)?;
     let remembered = from.list(|from| {
         Ok(RememberedWrite {
@@ -143,7 +154,25 @@ fn read_collection(from: &mut Reader<'_>, id: CollectionId) -> Result<Collection
     let schema = Schema::new(fields.into_iter().collect::<BTreeMap<_, _>>())?;
     let spec = CollectionSpec { name, dimension, metric, schema, shards, index, description };
     spec.check()?;
-    Ok(Collection { id, spec, created })
+    Ok(Collection { id, spec, created, pinned: None })
+}
+
+fn write_pinned(out: &mut Writer, pinned: &PinnedMetric) {
+    out.0.extend_from_slice(&pinned.sha256);
+    out.u8(match pinned.score_kind {
+        ScoreKind::Similarity => 0,
+        ScoreKind::Distance => 1,
+    });
+}
+
+fn read_pinned(from: &mut Reader<'_>) -> Result<PinnedMetric, Invalid> {
+    let sha256 = from.array()?;
+    let score_kind = match from.u8()? {
+        0 => ScoreKind::Similarity,
+        1 => ScoreKind::Distance,
+        other => return Err(Invalid::new("score_kind", format!("{other} is not a kind of score"))),
+    };
+    Ok(PinnedMetric { sha256, score_kind })
 }
 
 fn write_segment(out: &mut Writer, segment: &SegmentEntry) {
@@ -286,7 +315,7 @@ mod tests {
             shard: ShardId { collection: id, index: 1 },
             site: SiteId(uid(2)),
             epoch: Epoch(4),
-            collection: Collection { id, spec, created: Timestamp(-1) },
+            collection: Collection { id, spec, created: Timestamp(-1), pinned: None },
             state: ShardState::Live,
             flushed_through: Sequence(12),
             segments: vec![
@@ -297,6 +326,24 @@ mod tests {
             written: Timestamp(6),
             put_id: uid(99),
         }
+    }
+
+    fn of_a_plugin() -> Manifest {
+        let mut manifest = sample();
+        manifest.collection.spec.metric = MetricKind::Wasm("near".to_owned());
+        manifest.collection.pinned = Some(PinnedMetric { sha256: [0xa5; 32], score_kind: ScoreKind::Distance });
+        manifest
+    }
+
+    #[test]
+    fn only_the_collections_of_plugins_need_version_2() {
+        assert_eq!(sample().encode()[4..6], [1, 0]);
+        let mut manifest = of_a_plugin();
+        assert_eq!(manifest.encode()[4..6], [2, 0]);
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+        manifest.collection.pinned = manifest.collection.pinned.map(|p| PinnedMetric { score_kind: ScoreKind::Similarity, ..p });
+        assert_eq!(manifest.collection.score_kind(), ScoreKind::Similarity);
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
 
     #[test]
@@ -329,18 +376,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_fixture_of_version_2_is_read_and_written() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/testdata/manifest/plugin-v2.manifest");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
+            std::fs::write(&path, of_a_plugin().encode()).expect("writable");
+        }
+        let bytes = std::fs::read(&path).expect("the fixture is committed");
+        assert_eq!(Manifest::decode(&bytes), Ok(of_a_plugin()));
+        assert_eq!(of_a_plugin().encode(), bytes);
+    }
+
     proptest! {
         #[test]
         fn no_changed_byte_goes_unnoticed(place in 0usize..1_000, flip in 1u8..) {
-            let mut bytes = sample().encode().to_vec();
+            let mut bytes = if flip % 2 == 0 { sample() } else { of_a_plugin() }.encode().to_vec();
             let place = place % bytes.len();
             bytes[place] ^= flip;
             prop_assert!(Manifest::decode(&bytes).is_err());
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut bytes = [MAGIC.as_slice(), &VERSION.to_le_bytes(), &body].concat();
+        fn any_bytes_are_read_or_refused(version in VERSION_1..=VERSION_2, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut bytes = [MAGIC.as_slice(), &version.to_le_bytes(), &body].concat();
             let crc = crc32c::crc32c(&bytes);
             bytes.extend_from_slice(&crc.to_le_bytes());
             let _ = Manifest::decode(&bytes);
@@ -355,7 +413,9 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        let breaks: [fn(&mut Manifest); 6] = [
+        let breaks: [fn(&mut Manifest); 8] = [
+            |m| m.collection.spec.metric = MetricKind::Wasm("near".to_owned()),
+            |m| m.collection.pinned = of_a_plugin().collection.pinned,
             |m| m.shard.index = 2,
             |m| m.segments[0].meta.rows = 0,
             |m| m.segments[0].meta.sequences.1 = Sequence(13),

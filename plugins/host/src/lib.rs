@@ -5,6 +5,8 @@
 
 mod bindings;
 mod breaker;
+mod check;
+mod metric_plugin;
 mod options;
 mod plugin;
 mod plugin_error;
@@ -14,7 +16,10 @@ mod ticker;
 mod wasm_assigner;
 mod wasm_metric;
 
+pub use check::{Check, check_assigner, check_metric};
+pub use metric_plugin::MetricPlugin;
 pub use options::{BreakerOptions, Interruption, PluginOptions};
+pub use plugin::PluginUse;
 pub use plugin_host::PluginHost;
 pub use wasm_assigner::WasmAssigner;
 pub use wasm_metric::WasmMetric;

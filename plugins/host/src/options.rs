@@ -1,5 +1,6 @@
 //! What plugins may take: memory, time, and faults before they are left alone. Plain data, the same for every plugin of a host.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The bounds that a host holds every plugin to.
@@ -21,6 +22,9 @@ pub struct PluginOptions {
     pub block_bytes_max: usize,
     /// Instances of one plugin that are kept for the next call, each with up to `memory_bytes_max`.
     pub warm_instances_max: usize,
+    /// Folder of compiled components, for the next start; what lies there is run as it is, so nobody else may write it. Without one
+    /// every start compiles.
+    pub cache_dir: Option<PathBuf>,
     /// When a plugin that keeps failing is left alone.
     pub breaker: BreakerOptions,
 }
@@ -36,6 +40,7 @@ impl Default for PluginOptions {
             interruption: Interruption::Time { tick: Duration::from_millis(10), call_max: Duration::from_millis(100) },
             block_bytes_max: 1 << 20,
             warm_instances_max: 8,
+            cache_dir: None,
             breaker: BreakerOptions::default(),
         }
     }

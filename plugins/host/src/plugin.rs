@@ -1,6 +1,8 @@
-//! What every plugin has, whatever its role: a name, a component, a breaker. Knows no role.
+//! What every plugin has, whatever its role: a name, a component, a breaker, and what it was used for. Knows no role.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use proximadb_model::is_plugin_name;
 use proximadb_ports::{Clock, PortError};
@@ -19,6 +21,25 @@ pub(crate) struct Plugin {
     component: InstancePre<StoreLimits>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
+    calls: AtomicU64,
+    faults: AtomicU64,
+    busy_nanos: AtomicU64,
+    last_fault: Mutex<Option<String>>,
+}
+
+/// What a plugin was used for since it was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PluginUse {
+    /// Calls that went through to it.
+    pub calls: u64,
+    /// Those of them in which it broke its contract.
+    pub faults: u64,
+    /// Time in those calls, over all threads.
+    pub busy: Duration,
+    /// Whether it is left alone at this moment.
+    pub is_resting: bool,
+    /// What the last fault was.
+    pub last_fault: Option<String>,
 }
 
 impl Plugin {
@@ -35,8 +56,18 @@ impl Plugin {
             return Err(PluginError::Name);
         }
         let (component, sha256) = sandbox.compile(bytes, sha256)?;
-        let breaker = Breaker::new(sandbox.options().breaker);
-        Ok(Self { name: name.to_owned(), sha256, sandbox: Arc::clone(sandbox), component, breaker, clock: Arc::clone(clock) })
+        Ok(Self {
+            name: name.to_owned(),
+            sha256,
+            sandbox: Arc::clone(sandbox),
+            component,
+            breaker: Breaker::new(sandbox.options().breaker),
+            clock: Arc::clone(clock),
+            calls: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+            last_fault: Mutex::default(),
+        })
     }
 
     /// A new instance in a store of its own, with the time of one call for its start and the first call together.
@@ -54,14 +85,32 @@ impl Plugin {
     /// # Errors
     /// Those of `call`, and `Plugin` while the breaker is open.
     pub(crate) fn guard<T>(&self, op: &'static str, call: impl FnOnce() -> Result<T, PluginError>) -> Result<T, PortError> {
-        if !self.breaker.lets_through(self.clock.monotonic()) {
+        let began = self.clock.monotonic();
+        if !self.breaker.lets_through(began) {
             return Err(PluginError::Resting.at(op, &self.name));
         }
-        call().map_err(|error| {
+        let outcome = call();
+        let ended = self.clock.monotonic();
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(ended.saturating_sub(began).as_nanos()).unwrap_or(u64::MAX);
+        self.busy_nanos.fetch_add(nanos, Ordering::Relaxed);
+        outcome.map_err(|error| {
             if error.is_misbehaviour() {
-                self.breaker.count(self.clock.monotonic());
+                self.faults.fetch_add(1, Ordering::Relaxed);
+                self.breaker.count(ended);
+                *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.with_root_cause());
             }
             error.at(op, &self.name)
         })
+    }
+
+    pub(crate) fn use_so_far(&self) -> PluginUse {
+        PluginUse {
+            calls: self.calls.load(Ordering::Relaxed),
+            faults: self.faults.load(Ordering::Relaxed),
+            busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
+            is_resting: !self.breaker.lets_through(self.clock.monotonic()),
+            last_fault: self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }

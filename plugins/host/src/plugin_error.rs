@@ -65,6 +65,14 @@ impl PluginError {
         matches!(self, Self::Trapped(_) | Self::TooLong(_) | Self::BadAnswer(_))
     }
 
+    /// The message, with what the trap was.
+    pub(crate) fn with_root_cause(&self) -> String {
+        match self {
+            Self::Trapped(source) | Self::TooLong(source) => format!("{self}: {}", source.root_cause()),
+            _ => self.to_string(),
+        }
+    }
+
     fn fault(&self) -> Fault {
         match self {
             Self::Trapped(_) | Self::TooLong(_) | Self::BadAnswer(_) | Self::Resting => Fault::Plugin,

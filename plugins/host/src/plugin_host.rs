@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use proximadb_ports::{Clock, Result};
+use proximadb_ports::{Clock, Result, Traverse};
 
+use crate::metric_plugin::MetricPlugin;
 use crate::options::PluginOptions;
 use crate::plugin::Plugin;
 use crate::sandbox::Sandbox;
@@ -41,9 +42,24 @@ impl PluginHost {
         settings: &str,
         dimension: usize,
     ) -> Result<Arc<WasmMetric>> {
+        self.load_metric_plugin(name, bytes, sha256, settings, None)?.for_dimension(dimension)
+    }
+
+    /// As [`PluginHost::load_metric`], for vectors of any dimension. With `traverse` an index may walk by another metric.
+    ///
+    /// # Errors
+    /// As [`PluginHost::load_metric`]; settings are looked at with the first dimension.
+    pub fn load_metric_plugin(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        sha256: Option<[u8; 32]>,
+        settings: &str,
+        traverse: Option<Traverse>,
+    ) -> Result<MetricPlugin> {
         let plugin = Plugin::new(&self.sandbox, &self.clock, name, bytes, sha256);
-        let metric = plugin.and_then(|plugin| WasmMetric::new(plugin, settings, dimension));
-        metric.map(Arc::new).map_err(|error| error.at("plugins.load_metric", name))
+        let metric = plugin.and_then(|plugin| MetricPlugin::new(plugin, settings, traverse));
+        metric.map_err(|error| error.at("plugins.load_metric", name))
     }
 
     /// A placement strategy from the component `bytes`, which must have the digest `sha256` where one is given; `settings` is

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use proximadb_ports::{Fault, PortError};
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
 
 use crate::options::{Interruption, PluginOptions};
 use crate::plugin_error::PluginError;
@@ -40,6 +40,14 @@ impl Sandbox {
         let refused = |error: wasmtime::Error| {
             PortError::new(Fault::Invalid, OP, "the options", "no engine can be made with these limits").with_source(error)
         };
+        if let Some(folder) = &options.cache_dir {
+            let no_cache = |error: wasmtime::Error| {
+                PortError::new(Fault::Unavailable, OP, folder.display(), "the folder of compiled plugins cannot be used").with_source(error)
+            };
+            let mut cache = CacheConfig::new();
+            cache.with_directory(folder);
+            config.cache(Some(Cache::new(cache).map_err(no_cache)?));
+        }
         let engine = Engine::new(&config).map_err(refused)?;
         let ticker = match options.interruption {
             Interruption::Time { tick, .. } if tick.is_zero() => {

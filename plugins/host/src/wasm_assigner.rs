@@ -5,7 +5,7 @@ use proximadb_ports::{Assigner, Result};
 
 use crate::bindings::assigner::AssignerPlugin;
 use crate::bindings::assigner::exports::proximadb::plugin::assigner::{Kind, Refusal, Site, Subject};
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, PluginUse};
 use crate::plugin_error::PluginError;
 
 /// An assigner plugin with its settings; from [`PluginHost::load_assigner`](crate::PluginHost::load_assigner).
@@ -31,6 +31,11 @@ impl WasmAssigner {
         &self.plugin.sha256
     }
 
+    /// What it was used for.
+    pub fn use_so_far(&self) -> PluginUse {
+        self.plugin.use_so_far()
+    }
+
     fn ask(&self, subjects: &[proximadb_model::Subject], map: &SiteMap) -> std::result::Result<Vec<SiteId>, PluginError> {
         let (mut store, instance) = self.plugin.instance()?;
         let guest = AssignerPlugin::new(&mut store, &instance).map_err(wrong_world)?;
@@ -47,7 +52,11 @@ impl WasmAssigner {
         }
         let chosen = |place: u32| {
             let site = usize::try_from(place).ok().and_then(|place| map.sites.get(place));
-            site.map(|site| site.id).ok_or_else(|| PluginError::BadAnswer(format!("site {place} of {}", map.sites.len())))
+            match site {
+                Some(site) if site.healthy => Ok(site.id),
+                Some(_) => Err(PluginError::BadAnswer(format!("site {place} of {} takes no shards", map.sites.len()))),
+                None => Err(PluginError::BadAnswer(format!("site {place} of {}", map.sites.len()))),
+            }
         };
         places.into_iter().map(chosen).collect()
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proximadb_model::{MetricKind, ScoreKind, limits};
-use proximadb_ports::{Metric, MetricDescriptor, Result, Scorer};
+use proximadb_ports::{Metric, MetricDescriptor, Result, Scorer, Traverse};
 use wasmtime::{Store, StoreLimits};
 
 use crate::bindings::metric::MetricPlugin;
@@ -14,7 +14,8 @@ use crate::plugin_error::PluginError;
 /// Bytes of what a metric says about itself.
 const GUEST_NAME_BYTES_MAX: usize = 128;
 
-/// A metric plugin with its settings, for vectors of one dimension; from [`PluginHost::load_metric`](crate::PluginHost::load_metric).
+/// A metric plugin with its settings, for vectors of one dimension; from
+/// [`MetricPlugin::for_dimension`](crate::MetricPlugin::for_dimension).
 ///
 /// Blocks are handed over in parts of at most `block_bytes_max`; an instance that failed is thrown away, and the next call
 /// gets a new one.
@@ -25,7 +26,7 @@ pub struct WasmMetric {
 
 /// What the metric and its prepared queries have in common.
 struct Shared {
-    plugin: Plugin,
+    plugin: Arc<Plugin>,
     settings: String,
     dimension: usize,
     says: Descriptor,
@@ -41,16 +42,24 @@ struct Warm {
 impl WasmMetric {
     /// # Errors
     /// What is wrong with the settings or the dimension by the plugin's word, or a plugin that fails.
-    pub(crate) fn new(plugin: Plugin, settings: &str, dimension: usize) -> std::result::Result<Self, PluginError> {
+    pub(crate) fn new(
+        plugin: &Arc<Plugin>,
+        settings: &str,
+        traverse: Option<Traverse>,
+        dimension: usize,
+    ) -> std::result::Result<Self, PluginError> {
         if dimension == 0 || dimension > limits::DIMENSION_MAX {
             return Err(PluginError::Dimension(dimension));
         }
-        let (first, says) = Warm::start(&plugin, settings, dimension)?;
+        let (first, says) = Warm::start(plugin, settings, dimension)?;
         let descriptor = MetricDescriptor {
             kind: MetricKind::Wasm(plugin.name.clone()),
             score_kind: if says.lower_is_nearer { ScoreKind::Distance } else { ScoreKind::Similarity },
             symmetric: says.symmetric,
+            sha256: Some(plugin.sha256),
+            traverse,
         };
+        let plugin = Arc::clone(plugin);
         let shared = Shared { plugin, settings: settings.to_owned(), dimension, says, warm: Mutex::new(vec![first]) };
         Ok(Self { shared: Arc::new(shared), descriptor })
     }
@@ -171,11 +180,24 @@ impl Shared {
     }
 }
 
+/// Whether a component exports what a metric must.
+///
+/// # Errors
+/// A component that does not, or that fails as it starts.
+pub(crate) fn check_world(plugin: &Plugin) -> std::result::Result<(), PluginError> {
+    instance(plugin).map(drop)
+}
+
+fn instance(plugin: &Plugin) -> std::result::Result<(Store<StoreLimits>, MetricPlugin), PluginError> {
+    let (mut store, instance) = plugin.instance()?;
+    let wrong_world = |source| PluginError::WrongWorld { interface: "proximadb:plugin/metric@0.1.0", source };
+    let guest = MetricPlugin::new(&mut store, &instance).map_err(wrong_world)?;
+    Ok((store, guest))
+}
+
 impl Warm {
     fn start(plugin: &Plugin, settings: &str, dimension: usize) -> std::result::Result<(Self, Descriptor), PluginError> {
-        let (mut store, instance) = plugin.instance()?;
-        let wrong_world = |source| PluginError::WrongWorld { interface: "proximadb:plugin/metric@0.1.0", source };
-        let guest = MetricPlugin::new(&mut store, &instance).map_err(wrong_world)?;
+        let (mut store, guest) = instance(plugin)?;
         let components = u32::try_from(dimension).map_err(|_| PluginError::Dimension(dimension))?;
         let metric = guest.proximadb_plugin_metric();
         let says = metric.call_describe(&mut store, settings, components).map_err(PluginError::trapped)?;

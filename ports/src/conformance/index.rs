@@ -452,7 +452,23 @@ pub struct ForeignMetric {
 impl Default for ForeignMetric {
     fn default() -> Self {
         let kind = MetricKind::Wasm("foreign".to_owned());
-        Self { descriptor: MetricDescriptor { kind, score_kind: proximadb_model::ScoreKind::Distance, symmetric: true } }
+        Self {
+            descriptor: MetricDescriptor {
+                kind,
+                score_kind: proximadb_model::ScoreKind::Distance,
+                symmetric: true,
+                sha256: None,
+                traverse: None,
+            },
+        }
+    }
+}
+
+impl ForeignMetric {
+    /// The same, for indexes that come to its rows by another metric.
+    pub fn walking_by(traverse: crate::Traverse) -> Self {
+        let Self { descriptor } = Self::default();
+        Self { descriptor: MetricDescriptor { traverse: Some(traverse), ..descriptor } }
     }
 }
 

@@ -11,9 +11,9 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, ReadOptions, Recovered,
-    ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord, TaskStatus,
-    WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, PluginStatus, ReadOptions,
+    Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
+    TaskStatus, WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::Space;
@@ -131,7 +131,7 @@ impl RecordingDatabase {
 }
 
 fn described(spec: CollectionSpec) -> CollectionInfo {
-    let collection = Collection { id: CollectionId(Uid([1; 16])), spec, created: Timestamp(0) };
+    let collection = Collection { id: CollectionId(Uid([1; 16])), spec, created: Timestamp(0), pinned: None };
     CollectionInfo { collection, records: 3, stored_bytes: 4, score_kind: ScoreKind::Similarity, shards_unavailable: 0 }
 }
 
@@ -299,6 +299,20 @@ impl Database for RecordingDatabase {
 
     async fn tasks(&self) -> Vec<TaskStatus> {
         vec![task("drain", Some(1))]
+    }
+
+    async fn plugins(&self) -> Vec<PluginStatus> {
+        vec![PluginStatus {
+            name: "near".to_owned(),
+            kind: "metric",
+            sha256: "0".repeat(64),
+            state: "resting",
+            breaker: "open",
+            problem: Some("the plugin took too long".to_owned()),
+            calls: 9,
+            faults: 5,
+            micros: 7,
+        }]
     }
 
     async fn accept_loss(&self, collection: &CollectionRef) -> Result<Vec<Loss>> {

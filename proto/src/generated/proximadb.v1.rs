@@ -216,6 +216,43 @@ pub struct Loss {
     pub rows: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPluginsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPluginsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub plugins: ::prost::alloc::vec::Vec<Plugin>,
+}
+/// A plugin of the configuration.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Plugin {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// metric or assigner.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// That its component must have, in hexadecimal.
+    #[prost(string, tag = "3")]
+    pub sha256: ::prost::alloc::string::String,
+    /// ready, resting (left alone for a while after faults) or refused (not loaded).
+    #[prost(string, tag = "4")]
+    pub state: ::prost::alloc::string::String,
+    /// closed while calls go through, open while it is left alone.
+    #[prost(string, tag = "5")]
+    pub breaker: ::prost::alloc::string::String,
+    /// Why it was refused, or what its last fault was.
+    #[prost(string, optional, tag = "6")]
+    pub problem: ::core::option::Option<::prost::alloc::string::String>,
+    /// Since the start of the server.
+    #[prost(uint64, tag = "7")]
+    pub calls: u64,
+    /// Those calls in which it broke its contract.
+    #[prost(uint64, tag = "8")]
+    pub faults: u64,
+    /// Time in those calls, over all threads.
+    #[prost(uint64, tag = "9")]
+    pub micros: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerStatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerStatus {
@@ -1453,6 +1490,31 @@ pub mod proxima_db_client {
                 .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "AcceptLoss"));
             self.inner.unary(req, path, codec).await
         }
+        /// The plugins of the configuration, by name: those that were refused too.
+        pub async fn list_plugins(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPluginsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPluginsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proximadb.v1.ProximaDb/ListPlugins",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proximadb.v1.ProximaDb", "ListPlugins"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn get_server_status(
             &mut self,
             request: impl tonic::IntoRequest<super::GetServerStatusRequest>,
@@ -1614,6 +1676,14 @@ pub mod proxima_db_server {
             request: tonic::Request<super::AcceptLossRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AcceptLossResponse>,
+            tonic::Status,
+        >;
+        /// The plugins of the configuration, by name: those that were refused too.
+        async fn list_plugins(
+            &self,
+            request: tonic::Request<super::ListPluginsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPluginsResponse>,
             tonic::Status,
         >;
         async fn get_server_status(
@@ -2666,6 +2736,51 @@ pub mod proxima_db_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcceptLossSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proximadb.v1.ProximaDb/ListPlugins" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPluginsSvc<T: ProximaDb>(pub Arc<T>);
+                    impl<
+                        T: ProximaDb,
+                    > tonic::server::UnaryService<super::ListPluginsRequest>
+                    for ListPluginsSvc<T> {
+                        type Response = super::ListPluginsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPluginsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ProximaDb>::list_plugins(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPluginsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -39,7 +39,7 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         "create_collection get_collection list_collections update_collection delete_collection get_collection_id_by_name "
         "insert_vector insert_vectors upsert_vector upsert_vectors get_vector get_vectors update_vector delete_vector "
         "delete_vectors delete_vectors_by_filter search multi_search scan count flush index_status sites assignments "
-        "drain_site cancel_drain fail_over rebalance tasks accept_loss health close"
+        "drain_site cancel_drain fail_over rebalance tasks accept_loss plugins health close"
     )
     assert set(methods(ProximaDBClient)) == set(promised.split())
 

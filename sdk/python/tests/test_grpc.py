@@ -213,6 +213,18 @@ def test_operating(fake: Fake, client: Any) -> None:
     assert (only.draining, only.mirror, only.log_copies) == (True, None, "in step")
     fake.answers = [admin_pb2.ListAssignmentsResponse(assignments=[{"site": "s", "shard": 1}, {"shard": 2}])]
     assert [(a.shard, a.site) for a in client.assignments()] == [(1, "s"), (2, None)]
+    plugin = {
+        "name": "near",
+        "kind": "metric",
+        "state": "resting",
+        "breaker": "open",
+        "problem": "too long",
+        "calls": 9,
+    }
+    fake.answers = [admin_pb2.ListPluginsResponse(plugins=[plugin, {"name": "far"}])]
+    near, far = client.plugins()
+    assert (near.state, near.breaker, near.problem, near.calls) == ("resting", "open", "too long", 9)
+    assert (far.name, far.problem) == ("far", None)
     fake.answers = [admin_pb2.ServerStatus(status="degraded", ready=True, problems=["disk"], sites=[site])]
     assert client.health().problems == ("disk",) and client.health().sites == (only,)
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import KINDS
 
 import proximadb
-from proximadb import IndexSettings, ProximaDBError, RetryPolicy
+from proximadb import IndexSettings, Plugin, ProximaDBError, RetryPolicy
 from proximadb._rest.problem import problem
 
 FAST = RetryPolicy(attempts=3, delay_first=0.0)
@@ -341,6 +341,9 @@ def test_operating(fake: Fake) -> None:
     assert fake.client.assignments()[0].site == "s"
     fake.answers = [(200, {"assignments": [{"collection": "u", "name": "c", "shard": 0, "site": None}]})]
     assert fake.client.assignments()[0].site is None
+    plugin = {"name": "near", "kind": "metric", "state": "ready", "sha256": "0", "problem": None, "calls": 9, "new": 1}
+    fake.answers = [(200, {"plugins": [plugin]})]
+    assert fake.client.plugins() == [Plugin(name="near", kind="metric", state="ready", sha256="0", calls=9)]
 
 
 def test_moves(fake: Fake) -> None:

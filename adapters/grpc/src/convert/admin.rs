@@ -1,7 +1,7 @@
-//! Tasks, losses, and the sites that requests name.
+//! Tasks, losses, plugins, and the sites that requests name.
 
 use proximadb_model::Invalid;
-use proximadb_ports::{Loss, TaskStatus, check_site};
+use proximadb_ports::{Loss, PluginStatus, TaskStatus, check_site};
 use proximadb_proto::v1;
 
 /// The site that a request names.
@@ -27,4 +27,18 @@ pub(crate) fn task(task: &TaskStatus) -> v1::Task {
 
 pub(crate) fn loss(loss: &Loss) -> v1::Loss {
     v1::Loss { shard: loss.shard, what: loss.what.clone(), rows: loss.rows }
+}
+
+pub(crate) fn plugin(plugin: &PluginStatus) -> v1::Plugin {
+    v1::Plugin {
+        name: plugin.name.clone(),
+        kind: plugin.kind.to_owned(),
+        sha256: plugin.sha256.clone(),
+        state: plugin.state.to_owned(),
+        breaker: plugin.breaker.to_owned(),
+        problem: plugin.problem.clone(),
+        calls: plugin.calls,
+        faults: plugin.faults,
+        micros: plugin.micros,
+    }
 }

@@ -9,7 +9,7 @@ mod status;
 mod value;
 mod write;
 
-pub(crate) use admin::{loss, read_site, task};
+pub(crate) use admin::{loss, plugin, read_site, task};
 pub(crate) use collection::{collection, read_collection_patch, read_collection_spec};
 pub(crate) use filter::read_filter;
 pub(crate) use record::{read_ids, read_scan, stored_record};

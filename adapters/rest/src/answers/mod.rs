@@ -2,6 +2,7 @@
 
 mod admin;
 mod collections;
+mod plugins;
 mod records;
 mod search;
 mod status;
@@ -16,6 +17,7 @@ use crate::problem::Problem;
 
 pub(crate) use admin::{losses, task, tasks};
 pub(crate) use collections::{collection, collections};
+pub(crate) use plugins::plugins;
 pub(crate) use records::{page, record, records, written};
 pub(crate) use search::{found, found_each};
 pub(crate) use status::{assignments, health, index, ready, sites};

@@ -10,7 +10,7 @@ pub(crate) use admin::{accept_loss, cancel_drain, drain_site, fail_over, rebalan
 pub(crate) use collections::{create_collection, delete_collection, describe_collection, list_collections, update_collection};
 pub(crate) use records::{delete_record, get_record, get_records, write_records};
 pub(crate) use search::{count, scan, search, search_batch};
-pub(crate) use status::{assignments, flush, health, index_status, livez, metrics, openapi, readyz, sites};
+pub(crate) use status::{assignments, flush, health, index_status, livez, metrics, openapi, plugins, readyz, sites};
 
 use crate::problem::Problem;
 

@@ -36,6 +36,11 @@ pub(crate) async fn assignments(State(api): State<Api>, _: NoParameters) -> Answ
     answers::json(StatusCode::OK, &answers::assignments(&assignments))
 }
 
+pub(crate) async fn plugins(State(api): State<Api>, _: NoParameters) -> Answer {
+    let plugins = api.database.plugins().await;
+    answers::json(StatusCode::OK, &answers::plugins(&plugins))
+}
+
 /// The process answers; says nothing of disks.
 pub(crate) async fn livez() -> Answer {
     answers::json(StatusCode::OK, &Under("live", true))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proximadb_model::limits::COLLECTIONS_MAX;
 use proximadb_model::{
-    Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, Sequence, ShardId, ShardState, SiteId, SiteMap,
-    SiteView, Subject,
+    Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, PinnedMetric, Sequence, ShardId, ShardState,
+    SiteId, SiteMap, SiteView, Subject,
 };
 use proximadb_ports::{Fault, Metric, PortError, Result};
 use tokio::sync::mpsc;
@@ -42,6 +42,18 @@ impl Engine {
         SiteMap { sites: self.sites.iter().filter_map(view).collect() }
     }
 
+    /// A site for each subject, by the strategy; on a thread that computes, since a plugin may be the one to decide.
+    pub(super) async fn assign(&self, subjects: Vec<Subject>, map: SiteMap) -> Result<Vec<SiteId>> {
+        let assigner = Arc::clone(&self.assigner);
+        self.env.compute(move || assigner.assign(&subjects, &map)).await
+    }
+
+    /// The site where a shard is best off, by the strategy, likewise.
+    pub(super) async fn reassign(&self, subject: Subject, current: SiteId, map: SiteMap) -> Result<SiteId> {
+        let assigner = Arc::clone(&self.assigner);
+        self.env.compute(move || assigner.reassign(&subject, current, &map)).await
+    }
+
     pub(super) async fn make_collection(&self, spec: CollectionSpec) -> Result<Arc<OpenCollection>> {
         if self.catalog.all().len() >= COLLECTIONS_MAX {
             return Err(PortError::new(
@@ -51,9 +63,11 @@ impl Engine {
                 format!("there are {COLLECTIONS_MAX} collections already"),
             ));
         }
-        let metric = self.env.metrics.metric(&spec.metric, spec.dimension.get())?;
+        let metric = self.env.metric(&spec).await?;
         let id = CollectionId(self.env.entropy.uid());
-        let collection = Collection { id, spec, created: self.env.clock.now() };
+        let said = metric.descriptor();
+        let pinned = said.sha256.map(|sha256| PinnedMetric { sha256, score_kind: said.score_kind });
+        let collection = Collection { id, spec, created: self.env.clock.now(), pinned };
         let subject = |index| Subject {
             shard: ShardId { collection: id, index },
             collection: collection.spec.name.as_str().to_owned(),
@@ -61,7 +75,7 @@ impl Engine {
             tags: Vec::new(),
         };
         let subjects: Vec<_> = (0..collection.spec.shards).map(subject).collect();
-        let places = self.assigner.assign(&subjects, &self.site_map())?;
+        let places = self.assign(subjects.clone(), self.site_map()).await?;
         let mut shards = Vec::with_capacity(subjects.len());
         if let Err(e) = self.make_shards(&collection, &metric, &subjects, &places, &mut shards).await {
             for shard in shards {

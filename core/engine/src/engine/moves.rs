@@ -218,7 +218,7 @@ impl Engine {
             }
             let map = self.site_map();
             let subject = subject(collection, shard);
-            let target = self.assigner.assign(std::slice::from_ref(&subject), &map);
+            let target = self.assign(vec![subject.clone()], map.clone()).await;
             let target = match target.map(|sites| sites.first().copied()) {
                 Ok(Some(target)) if Some(target) != site.id() => Ok(target),
                 // A strategy that knows no other place must not keep a disk from being emptied.
@@ -257,7 +257,7 @@ impl Engine {
         for (collection, shard) in self.placed() {
             let subject = subject(&collection, &shard);
             count(&mut map, shard.home.id, -1, subject.expected_bytes);
-            match self.assigner.reassign(&subject, shard.home.id, &map) {
+            match self.reassign(subject.clone(), shard.home.id, map.clone()).await {
                 Ok(target) => {
                     count(&mut map, target, 1, subject.expected_bytes);
                     if target != shard.home.id {
@@ -425,7 +425,7 @@ impl Engine {
             let subject = subject(collection, &shard);
             let mut map = self.site_map();
             map.sites.retain(|s| s.id != shard.home.id);
-            let target = match self.assigner.assign(std::slice::from_ref(&subject), &map) {
+            let target = match self.assign(vec![subject.clone()], map.clone()).await {
                 Ok(sites) if !sites.is_empty() => sites[0],
                 _ => {
                     // A site that is being drained is better than none.

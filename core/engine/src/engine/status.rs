@@ -4,10 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proximadb_model::plan;
-use proximadb_ports::{IndexStatus, SegmentStatus};
+use proximadb_ports::{Assigner, IndexStatus, PluginStatus, SegmentStatus};
 
 use crate::env::Env;
 use crate::snapshot::Snapshot;
+
+/// What is wrong with plugins, and with placement through one of them.
+pub(super) fn troubles(assigner: &dyn Assigner, plugins: &[PluginStatus]) -> Vec<String> {
+    let placement = assigner.trouble().map(|why| format!("placement by {}: {why}", assigner.name()));
+    let plugins = plugins.iter().filter(|plugin| plugin.state != "ready").map(|plugin| {
+        let why = plugin.problem.as_deref().unwrap_or("nobody knows why");
+        format!("plugin {} is {}: {why}", plugin.name, plugin.state)
+    });
+    placement.into_iter().chain(plugins).collect()
+}
 
 /// The state of a collection's indexes, over the states of its shards.
 pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
@@ -45,7 +55,10 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
             }
             let min = env.settings.maintenance.graph_rows_min;
             let reason = match (view.is_graph(), wants, possible) {
-                (true, _, _) => "a graph answers faster at this size".to_owned(),
+                (true, _, _) => match &snapshot.metric.descriptor().traverse {
+                    Some(traverse) => format!("a graph by {} leads to the rows that {} orders", traverse.by, spec.metric),
+                    None => "a graph answers faster at this size".to_owned(),
+                },
                 (false, true, true) => "scanned exactly until its graph is built".to_owned(),
                 (false, true, false) => "the metric has no graph, so every row is compared".to_owned(),
                 (false, false, _) => format!("comparing every row is as fast below {min} rows, and exact"),

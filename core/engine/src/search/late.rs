@@ -42,7 +42,7 @@ impl Searched {
             let view = view.ok_or_else(|| PortError::new(Fault::Internal, "search", "a segment", "has left its snapshot"))?;
             let mut counters = SearchCounters::default();
             let candidates = match &late.rows {
-                Some(rows) => self.compare(view, rows, &mut counters).await?,
+                Some(rows) => self.compare(env, view, rows, &mut counters).await?,
                 None => self.search_whole(env, view, &late, &mut counters).await?,
             };
             self.job.budget.check()?;
@@ -58,10 +58,14 @@ impl Searched {
     }
 
     /// Compares some rows by their vectors in the file.
-    async fn compare(&self, view: &SegmentView, rows: &[u32], counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
+    async fn compare(&self, env: &Env, view: &SegmentView, rows: &[u32], counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
         let fetched = view.segment.reader.fetch(rows, Projection { vectors: true, metadata: false }).await?;
-        let mut keys = vec![0.0; rows.len()];
-        self.metric.prepare(&self.job.vector)?.keys(&fetched.vectors, &mut keys)?;
+        let (metric, query, mut keys) = (Arc::clone(&self.metric), self.job.vector.clone(), vec![0.0; rows.len()]);
+        let compare = move || {
+            metric.prepare(&query)?.keys(&fetched.vectors, &mut keys)?;
+            Ok(keys)
+        };
+        let keys = env.compute_with(&self.metric.descriptor().kind, compare).await?;
         counters.distances += rows.len() as u64;
         Ok(rows.iter().zip(keys).map(|(&row, key)| Candidate { key, row }).collect())
     }
@@ -76,7 +80,7 @@ impl Searched {
             let candidates = index.search(&vector, &params, allow.as_ref(), &budget, &mut counters)?;
             Ok((candidates, counters))
         };
-        let (candidates, mut counted) = env.compute(search).await?;
+        let (candidates, mut counted) = env.compute_with(&self.metric.descriptor().kind, search).await?;
         // The walk that was in vain is in the count already.
         counted.graph_walks = 0;
         counters.add(&counted);

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proximadb_model::{CollectionId, DiskKind, ShardId, SiteId, SiteMap, SiteView, Subject, Uid};
+use proximadb_plugins::check_assigner;
 use proximadb_ports::conformance::assigner as suite;
 use proximadb_ports::{Assigner, Fault, PortError};
 
 use crate::guests::assigner;
-use crate::{RACK_AWARE, host, host_with, options};
+use crate::{RACK_AWARE, TAG_AFFINITY, host, host_with, options};
 
 fn subjects(count: u32) -> Vec<Subject> {
     let subject = |index| Subject {
@@ -45,6 +46,35 @@ fn places(assigner: &dyn Assigner, count: u32, sites: Vec<SiteView>) -> Result<V
 #[test]
 fn rack_aware_keeps_the_ports_guarantees() {
     suite::run(&*host().load_assigner("rack_aware", RACK_AWARE, None, "{}").expect("an assigner"));
+}
+
+#[test]
+fn tag_affinity_keeps_the_ports_guarantees() {
+    let settings = "{\"wants\": {\"collection-1\": \"rack:a\"}}";
+    suite::run(&*host().load_assigner("tags", TAG_AFFINITY, None, settings).expect("an assigner"));
+}
+
+#[test]
+fn tag_affinity_puts_collections_where_their_tag_is_as_long_as_there_is_room() {
+    let settings = "{\"wants\": {\"pho\": \"slow\", \"photos\": \"fast\"}}";
+    let assigner = host().load_assigner("tags", TAG_AFFINITY, None, settings).expect("an assigner");
+    let sites = vec![site(1, "slow"), site(2, "fast"), site(3, "fast")];
+    assert_eq!(places(&*assigner, 4, sites.clone()).expect("places"), [2, 3, 2, 3]);
+    let full = SiteView { used_bytes: 95, ..site(2, "fast") };
+    assert_eq!(places(&*assigner, 1, vec![site(1, "slow"), full]).expect("places"), [1], "elsewhere rather than nowhere");
+    let anywhere = host().load_assigner("tags", TAG_AFFINITY, None, "{\"wants\": {\"logs\": \"slow\"}}").expect("an assigner");
+    assert_eq!(places(&*anywhere, 3, sites).expect("places"), [1, 2, 3]);
+}
+
+#[test]
+fn every_example_passes_the_check_and_one_that_places_nothing_does_not() {
+    let host = host();
+    for (bytes, settings) in [(RACK_AWARE, "{}"), (TAG_AFFINITY, "{\"wants\": {}}")] {
+        let assigner = host.load_assigner("checked", bytes, None, settings).expect("an assigner");
+        assert!(check_assigner(&*assigner).iter().all(|check| check.failure.is_none()));
+    }
+    let none = host.load_assigner("none", &answering(128, 0), None, "").expect("an assigner");
+    assert!(check_assigner(&*none).iter().all(|check| check.failure.as_deref().is_some_and(|failure| failure.contains("0 sites"))));
 }
 
 #[test]
@@ -103,6 +133,15 @@ fn answers_that_name_no_site_for_each_shard_are_no_answers() {
         assert!(error.message.contains(word), "{error:?}");
         assert_eq!(ask(answering(128, 1)).expect("the host goes on"), [1]);
     }
+}
+
+#[test]
+fn a_site_that_takes_no_shards_is_no_answer() {
+    let assigner = host().load_assigner("a", &answering(128, 1), None, "").expect("an assigner");
+    let ill = SiteView { healthy: false, ..site(1, "") };
+    let error = places(&*assigner, 1, vec![ill, site(2, "")]).expect_err("the first is ill");
+    assert_eq!(error.fault, Fault::Plugin);
+    assert!(error.message.contains("site 0 of 2 takes no shards"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proximadb_plugins::{BreakerOptions, Interruption, PluginOptions};
+use proximadb_plugins::{BreakerOptions, Interruption, PluginOptions, PluginUse};
 use proximadb_ports::{Fault, Metric, PortError};
 
 use crate::guests::{ECHO, Guest};
@@ -167,6 +167,29 @@ fn a_plugin_that_keeps_failing_is_left_alone_for_a_while() {
     assert!(keys(&*metric, &[0.0], &[1.0]).is_err());
     clock.advance(Duration::from_secs(1));
     assert_eq!(keys(&*metric, &[0.0], &[1.0]).expect("after the cool-down"), [1.0]);
+}
+
+#[test]
+fn what_a_plugin_was_used_for_is_counted_over_all_dimensions() {
+    let (host, clock) = host_with(options());
+    let plugin = host.load_metric_plugin("m", &Guest::scoring(SPOILS), None, "", None).expect("a metric");
+    assert_eq!(plugin.use_so_far(), PluginUse::default());
+    let metric = plugin.for_dimension(1).expect("a metric");
+    assert_eq!(keys(&*metric, &[0.0], &[1.0]).expect("keys"), [1.0]);
+    let used = plugin.use_so_far();
+    assert_eq!((used.calls, used.faults, used.is_resting, used.last_fault), (2, 0, false, None), "described and asked once");
+    assert!(std::sync::Arc::ptr_eq(&metric, &plugin.for_dimension(1).expect("the same")));
+    for _ in 0..5 {
+        assert!(keys(&*metric, &[0.0], &[-1.0]).is_err());
+    }
+    let used = plugin.use_so_far();
+    assert_eq!((used.calls, used.faults, used.is_resting), (7, 5, true));
+    assert!(used.last_fault.is_some_and(|fault| fault.contains("trapped")));
+    let error = plugin.for_dimension(2).err().expect("the breaker is the plugin's, not the dimension's");
+    assert!(error.message.contains("left alone"), "{error}");
+    assert_eq!(plugin.use_so_far().calls, 7, "what is left alone is not called");
+    clock.advance(Duration::from_secs(30));
+    assert!(plugin.for_dimension(2).is_ok() && !plugin.use_so_far().is_resting);
 }
 
 #[test]

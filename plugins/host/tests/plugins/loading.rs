@@ -122,3 +122,32 @@ fn whatever_bits_are_flipped_the_host_stays() {
     assert!(taken > 0, "every flip was refused, so nothing was called");
     refused(&host, b"", "no WebAssembly component");
 }
+
+#[test]
+fn what_is_compiled_is_found_by_the_next_host_and_a_damaged_cache_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = || PluginOptions { cache_dir: Some(folder.path().to_owned()), ..options() };
+    let bytes = Guest::default().component();
+    let load = || {
+        let metric = host_with(options()).0.load_metric("m", &bytes, None, "", 1).expect("a metric");
+        assert_eq!(keys(&*metric, &[0.0], &[1.0, 2.0]).expect("keys"), [1.0, 2.0]);
+    };
+    let files = || {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+                if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
+            }
+        }
+        // Beside each lies what is known of its use, written by a thread of its own.
+        files.retain(|file| file.extension().is_none());
+        files
+    };
+    load();
+    assert_eq!(files().len(), 1, "{:?}", files());
+    load();
+    assert_eq!(files().len(), 1, "{:?}", files());
+    std::fs::write(&files()[0], b"no code").expect("writable");
+    load();
+}

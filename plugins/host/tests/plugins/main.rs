@@ -14,6 +14,10 @@ use proximadb_sim::SimClock;
 
 const COSINE: &[u8] = include_bytes!("../../../examples/prebuilt/cosine.wasm");
 const WEIGHTED_L2: &[u8] = include_bytes!("../../../examples/prebuilt/weighted_l2.wasm");
+const HAVERSINE: &[u8] = include_bytes!("../../../examples/prebuilt/haversine.wasm");
+const JACCARD_C: &[u8] = include_bytes!("../../../examples/prebuilt/jaccard_c.wasm");
+const LEARNED: &[u8] = include_bytes!("../../../examples/prebuilt/learned.wasm");
+const TAG_AFFINITY: &[u8] = include_bytes!("../../../examples/prebuilt/tag_affinity.wasm");
 const RACK_AWARE: &[u8] = include_bytes!("../../../examples/prebuilt/rack_aware.wasm");
 
 /// Limits that do not look at real time, so that a busy machine changes nothing.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use proximadb_model::{MetricKind, ScoreKind};
-use proximadb_plugins::{Interruption, PluginHost, PluginOptions, WasmMetric};
+use proximadb_plugins::{Interruption, PluginHost, PluginOptions, WasmMetric, check_metric};
+use proximadb_ports::conformance::index::ForeignMetric;
 use proximadb_ports::conformance::metric as suite;
 use proximadb_ports::{Fault, Metric, MetricDescriptor, Result, Scorer};
 
 use crate::guests::Guest;
-use crate::{COSINE, WEIGHTED_L2, host, host_with, keys, options};
+use crate::{COSINE, HAVERSINE, JACCARD_C, LEARNED, WEIGHTED_L2, host, host_with, keys, options};
 
 /// The suite asks for vectors of many dimensions, and a plugin is loaded for one: this loads it for each that comes.
 struct OfAnyDimension {
@@ -70,6 +71,103 @@ fn weighted_l2_keeps_the_ports_guarantees() {
     suite::run(&(Arc::new(OfAnyDimension::new(options(), WEIGHTED_L2, weights)) as Arc<dyn Metric>));
 }
 
+/// Two rows, whatever the dimension.
+fn matrix(dimension: usize) -> String {
+    let row = |shift: usize| (0..dimension).map(|place| format!("{}", (place + shift) % 3)).collect::<Vec<_>>().join(",");
+    format!("{{\"matrix\": [[{}], [{}]]}}", row(0), row(1))
+}
+
+#[test]
+fn a_learned_matrix_keeps_the_ports_guarantees() {
+    suite::run(&(Arc::new(OfAnyDimension::new(options(), LEARNED, matrix)) as Arc<dyn Metric>));
+}
+
+#[test]
+fn jaccard_in_c_keeps_the_ports_guarantees() {
+    suite::run(&(Arc::new(OfAnyDimension::new(options(), JACCARD_C, |_| "{}".to_owned())) as Arc<dyn Metric>));
+}
+
+#[test]
+fn jaccard_in_c_gives_the_share_that_differs() {
+    let host = host();
+    let metric = host.load_metric("jaccard", JACCARD_C, None, "{}", 3).expect("a metric");
+    assert_eq!((metric.guest_name(), metric.descriptor().symmetric), ("weighted Jaccard", true));
+    let block = [1.0, 2.0, 0.0, 2.0, 4.0, 0.0, 0.0, -3.0, 5.0, 0.0, 0.0, 0.0];
+    assert_eq!(keys(&*metric, &[1.0, 2.0, 0.0], &block).expect("keys"), [0.0, 0.5, 1.0, 1.0]);
+    assert_eq!(keys(&*metric, &[0.0, 0.0, 0.0], &[0.0, 0.0, 0.0]).expect("keys"), [0.0]);
+    let error = host.load_metric("jaccard", JACCARD_C, None, "{\"a\": 1}", 3).err().expect("a refusal");
+    assert_eq!((error.fault, error.message.as_str()), (Fault::Invalid, "the plugin says: settings: this metric has none"));
+    // The kit's memory is used again for each call: what one leaves does not add up.
+    let large = vec![1.0; 3 * 20_000];
+    for _ in 0..200 {
+        assert!(keys(&*metric, &[1.0, 1.0, 1.0], &large).expect("keys").iter().all(|key| *key == 0.0));
+    }
+}
+
+#[test]
+fn a_learned_matrix_measures_what_it_maps_to() {
+    let host = host();
+    let load = |settings: &str| host.load_metric("learned", LEARNED, None, settings, 2);
+    let metric = load("{\"matrix\": [[1.0, 1.0], [0.0, 2.0]]}").expect("a metric");
+    assert_eq!(keys(&*metric, &[0.0, 0.0], &[3.0, 0.0, 1.0, -1.0]).expect("keys"), [3.0, 2.0]);
+    for (settings, words) in
+        [("{\"matrix\": []}", "no rows"), ("{\"matrix\": [[1.0]]}", "row 0 has 1 columns for 2 components"), ("{}", "missing field")]
+    {
+        let error = load(settings).err().expect("a refusal");
+        assert!(error.fault == Fault::Invalid && error.message.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn haversine_knows_the_way_over_the_date_line() {
+    let host = host();
+    let metric = host.load_metric("globe", HAVERSINE, None, "{}", 2).expect("a metric");
+    let [berlin, paris, suva, apia] = [[52.52, 13.405], [48.8566, 2.3522], [-18.1416, 178.4419], [-13.8333, -171.7667]];
+    let kilometres = keys(&*metric, &berlin, &[berlin, paris].concat()).expect("keys");
+    assert!(kilometres[0] == 0.0 && (876.0..880.0).contains(&kilometres[1]), "{kilometres:?}");
+    let over = keys(&*metric, &suva, &apia).expect("keys")[0];
+    assert!((1_100.0..1_200.0).contains(&over), "{over}");
+    let poles = keys(&*metric, &[90.0, 0.0], &[-90.0, 77.0]).expect("keys")[0];
+    assert!((poles - 20_015.1).abs() < 0.1, "{poles}");
+    assert!(host.load_metric("globe", HAVERSINE, None, "{}", 3).err().expect("a refusal").message.contains("latitude"));
+}
+
+#[test]
+fn every_example_passes_the_check_and_so_does_a_native_metric() {
+    let host = host();
+    for (bytes, settings, dimension) in [
+        (COSINE, "{}".to_owned(), 48),
+        (WEIGHTED_L2, weights(48), 48),
+        (LEARNED, matrix(48), 48),
+        (JACCARD_C, "{}".to_owned(), 48),
+        (HAVERSINE, "{}".to_owned(), 2),
+    ] {
+        let metric = host.load_metric("checked", bytes, None, &settings, dimension).expect("a metric");
+        let failed: Vec<_> = check_metric(&*metric, dimension).into_iter().filter(|check| check.failure.is_some()).collect();
+        assert!(failed.is_empty(), "{}: {failed:?}", metric.guest_name());
+    }
+    assert!(check_metric(&ForeignMetric::default(), 7).iter().all(|check| check.failure.is_none()));
+}
+
+#[test]
+fn the_check_finds_what_is_wrong() {
+    // The value of a vector is its component: one way it is not that of the other way.
+    let echo = host().load_metric("echo", &Guest::default().component(), None, "", 1).expect("a metric");
+    let failed: Vec<_> = check_metric(&*echo, 1).into_iter().filter(|check| check.failure.is_some()).map(|check| check.what).collect();
+    assert_eq!(failed, ["the value of (a, b) is that of (b, a), where the plugin says so"]);
+    // Adds how often it was asked.
+    let counts = "(local $i i32)
+        (i32.store (i32.const 300) (i32.add (i32.load (i32.const 300)) (i32.const 1)))
+        (loop $next
+          (f32.store (i32.add (local.get $block) (i32.mul (local.get $i) (i32.const 4))) (f32.convert_i32_u (i32.load (i32.const 300))))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if $next (i32.lt_u (local.get $i) (local.get $length))))
+        (i32.store (i32.const 68) (local.get $block)) (i32.store (i32.const 72) (local.get $length)) (i32.const 64)";
+    let counts = host().load_metric("counts", &Guest::scoring(counts), None, "", 1).expect("a metric");
+    let first = check_metric(&*counts, 1).remove(0);
+    assert!(first.what.contains("in whatever block") && first.failure.is_some(), "{first:?}");
+}
+
 #[test]
 fn guarantees_hold_under_the_watch_of_time_and_in_small_blocks() {
     let interruption = Interruption::Time { tick: Duration::from_millis(10), call_max: Duration::from_secs(600) };
@@ -114,7 +212,9 @@ fn metrics_say_what_they_are() {
     let host = host();
     let cosine = host.load_metric("twin", COSINE, None, "{}", 2).expect("a metric");
     let kind = MetricKind::Wasm("twin".to_owned());
-    assert_eq!(*cosine.descriptor(), MetricDescriptor { kind, score_kind: ScoreKind::Similarity, symmetric: true });
+    let sha256 = Some(*cosine.sha256());
+    let expected = MetricDescriptor { kind, score_kind: ScoreKind::Similarity, symmetric: true, sha256, traverse: None };
+    assert_eq!(*cosine.descriptor(), expected);
     assert_eq!((cosine.guest_name(), cosine.guest_version()), ("cosine", "0.1.0"));
     let weighted = host.load_metric("weighted", WEIGHTED_L2, None, "{\"weights\": [1, 1]}", 2).expect("a metric");
     assert_eq!(weighted.descriptor().score_kind, ScoreKind::Distance);

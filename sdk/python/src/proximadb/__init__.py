@@ -24,7 +24,7 @@ from .errors import (
 )
 from .record import Record, ScanPage, WriteResult
 from .search import Hit, SearchResult, SearchStats, SegmentExplain
-from .status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
+from .status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
 
 try:
     __version__ = version("proximadb")
@@ -49,6 +49,7 @@ __all__ = [
     "InvalidArgumentError",
     "Loss",
     "NotFoundError",
+    "Plugin",
     "PluginFailedError",
     "ProximaDBClient",
     "ProximaDBError",

@@ -12,7 +12,7 @@ from ._vectors import FloatArray
 from .collection import Collection, IndexSettings
 from .record import Record, ScanPage, WriteResult
 from .search import SearchResult
-from .status import Assignment, Health, IndexStatus, Loss, Site, Task
+from .status import Assignment, Health, IndexStatus, Loss, Plugin, Site, Task
 
 # When a write is answered: once it is on disk, or once it is applied.
 Durability: TypeAlias = Literal["sync", "async"]
@@ -188,6 +188,9 @@ class Dialect(ABC):
 
     @abstractmethod
     def accept_loss(self, collection: str) -> Call[list[Loss]]: ...
+
+    @abstractmethod
+    def plugins(self) -> Call[list[Plugin]]: ...
 
     @abstractmethod
     def health(self) -> Call[Health]: ...

@@ -112,6 +112,26 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin of the server's configuration.
+
+    `kind` is "metric" or "assigner"; `state` is "ready", "resting" (left alone for a while after faults, the breaker is "open")
+    or "refused" (not loaded). `problem` says why it was refused, or what its last fault was. `micros` is the time in its calls
+    over all threads.
+    """
+
+    name: str
+    kind: str
+    state: str
+    sha256: str = ""
+    breaker: str = "closed"
+    problem: str | None = None
+    calls: int = 0
+    faults: int = 0
+    micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
     """Something that `accept_loss` gave up: a segment of a shard, or its log. `rows` is 0 where nobody can know."""
 

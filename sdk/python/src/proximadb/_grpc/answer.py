@@ -11,7 +11,7 @@ from ..collection import Collection, IndexSettings, ScoreKind
 from ..errors import NotFoundError
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
 from ..v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, write_pb2
 from .value import get_fields
 
@@ -176,6 +176,10 @@ def task(message: admin_pb2.Task) -> Task:
 
 def tasks(message: admin_pb2.ListTasksResponse) -> list[Task]:
     return [task(item) for item in message.tasks]
+
+
+def plugins(message: admin_pb2.ListPluginsResponse) -> list[Plugin]:
+    return [_same(Plugin, item, problem=_optional(item, "problem")) for item in message.plugins]
 
 
 def losses(message: admin_pb2.AcceptLossResponse) -> list[Loss]:

@@ -13,7 +13,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import InvalidArgumentError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Site, Task
 from ..v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, write_pb2
 from . import answer
 from .filter import to_message
@@ -215,6 +215,9 @@ class GrpcDialect(Dialect):
         # Only the first answer says what was lost.
         message = admin_pb2.AcceptLossRequest(collection=_of(collection))
         return Call(RpcRequest("AcceptLoss", message), answer.losses, repeatable=False, timeout=FLUSH_TIMEOUT_S)
+
+    def plugins(self) -> Call[list[Plugin]]:
+        return Call(RpcRequest("ListPlugins", admin_pb2.ListPluginsRequest()), answer.plugins, repeatable=True)
 
     def health(self) -> Call[Health]:
         return Call(RpcRequest("GetServerStatus", admin_pb2.GetServerStatusRequest()), answer.health, repeatable=True)

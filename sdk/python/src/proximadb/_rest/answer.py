@@ -12,7 +12,7 @@ from .._vectors import f32, from_wire
 from ..collection import Collection, IndexSettings, ScoreKind
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Loss, Recovered, SegmentStatus, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
 
 T = TypeVar("T")
 
@@ -128,6 +128,10 @@ def task(data: dict[str, Any]) -> Task:
 
 def tasks(data: dict[str, Any]) -> list[Task]:
     return [task(item) for item in data["tasks"]]
+
+
+def plugins(data: dict[str, Any]) -> list[Plugin]:
+    return [_known(Plugin, item) for item in data["plugins"]]
 
 
 def losses(data: dict[str, Any]) -> list[Loss]:

@@ -15,7 +15,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import InvalidArgumentError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Site, Task
 from . import answer
 
 # Text leaves as ASCII with escapes, so that even half a surrogate pair reaches the server, which then names its place.
@@ -182,6 +182,9 @@ class RestDialect(Dialect):
         # Only the first answer says what was lost.
         request = _post(_of(collection, "/accept_loss"), None)
         return Call(request, answer.body(answer.losses), repeatable=False, timeout=FLUSH_TIMEOUT_S)
+
+    def plugins(self) -> Call[list[Plugin]]:
+        return Call(HttpRequest("GET", "/v1/plugins"), answer.body(answer.plugins), repeatable=True)
 
     def health(self) -> Call[Health]:
         # A server that is not ready says so with 503, and its report is what was asked for.

@@ -25,7 +25,7 @@ from ..collection import Collection, IndexSettings
 from ..errors import DeadlineExceededError, InvalidArgumentError, ProximaDBError
 from ..record import Record, ScanPage, WriteResult
 from ..search import SearchResult
-from ..status import Assignment, Health, IndexStatus, Loss, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Site, Task
 from .http import HttpLink
 
 if TYPE_CHECKING:
@@ -479,6 +479,10 @@ class ProximaDBClient:
         CorruptError for a shard of which nothing is left. May take minutes, whatever the client's timeout.
         """
         return self._run(self._dialect.accept_loss(_named(collection_id)))
+
+    def plugins(self) -> list[Plugin]:
+        """The plugins of the server's configuration, by name: those that were refused too."""
+        return self._run(self._dialect.plugins())
 
     def health(self) -> Health:
         """Whether all is well, and what is not."""

@@ -226,6 +226,38 @@ class Loss(_message.Message):
     rows: int
     def __init__(self, shard: _Optional[int] = ..., what: _Optional[str] = ..., rows: _Optional[int] = ...) -> None: ...
 
+class ListPluginsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListPluginsResponse(_message.Message):
+    __slots__ = ("plugins",)
+    PLUGINS_FIELD_NUMBER: _ClassVar[int]
+    plugins: _containers.RepeatedCompositeFieldContainer[Plugin]
+    def __init__(self, plugins: _Optional[_Iterable[_Union[Plugin, _Mapping]]] = ...) -> None: ...
+
+class Plugin(_message.Message):
+    __slots__ = ("name", "kind", "sha256", "state", "breaker", "problem", "calls", "faults", "micros")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    MICROS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    sha256: str
+    state: str
+    breaker: str
+    problem: str
+    calls: int
+    faults: int
+    micros: int
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., sha256: _Optional[str] = ..., state: _Optional[str] = ..., breaker: _Optional[str] = ..., problem: _Optional[str] = ..., calls: _Optional[int] = ..., faults: _Optional[int] = ..., micros: _Optional[int] = ...) -> None: ...
+
 class GetServerStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -150,6 +150,11 @@ class ProximaDbStub(object):
                 request_serializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.SerializeToString,
                 response_deserializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.FromString,
                 _registered_method=True)
+        self.ListPlugins = channel.unary_unary(
+                '/proximadb.v1.ProximaDb/ListPlugins',
+                request_serializer=proximadb_dot_v1_dot_admin__pb2.ListPluginsRequest.SerializeToString,
+                response_deserializer=proximadb_dot_v1_dot_admin__pb2.ListPluginsResponse.FromString,
+                _registered_method=True)
         self.GetServerStatus = channel.unary_unary(
                 '/proximadb.v1.ProximaDb/GetServerStatus',
                 request_serializer=proximadb_dot_v1_dot_admin__pb2.GetServerStatusRequest.SerializeToString,
@@ -300,6 +305,13 @@ class ProximaDbServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPlugins(self, request, context):
+        """The plugins of the configuration, by name: those that were refused too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -418,6 +430,11 @@ def add_ProximaDbServicer_to_server(servicer, server):
                     servicer.AcceptLoss,
                     request_deserializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.FromString,
                     response_serializer=proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.SerializeToString,
+            ),
+            'ListPlugins': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlugins,
+                    request_deserializer=proximadb_dot_v1_dot_admin__pb2.ListPluginsRequest.FromString,
+                    response_serializer=proximadb_dot_v1_dot_admin__pb2.ListPluginsResponse.SerializeToString,
             ),
             'GetServerStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerStatus,
@@ -1021,6 +1038,33 @@ class ProximaDb(object):
             '/proximadb.v1.ProximaDb/AcceptLoss',
             proximadb_dot_v1_dot_admin__pb2.AcceptLossRequest.SerializeToString,
             proximadb_dot_v1_dot_admin__pb2.AcceptLossResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlugins(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proximadb.v1.ProximaDb/ListPlugins',
+            proximadb_dot_v1_dot_admin__pb2.ListPluginsRequest.SerializeToString,
+            proximadb_dot_v1_dot_admin__pb2.ListPluginsResponse.FromString,
             options,
             channel_credentials,
             insecure,

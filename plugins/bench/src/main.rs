@@ -1,0 +1,150 @@
+//! What a plugin costs: a distance of the wasm twin of cosine beside the kernel's, in blocks, on vectors that no cache holds; and QPS
+//! and recall of a graph by cosine whose rows the twin orders, beside the graph alone. `cargo run`; `PROXIMADB_BENCH_DATA` names a directory of
+//! `base.f16.npy`, `queries.f16.npy` and `gt_none.npy`. Time is the thread's own on the processor.
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, RerankedFactory};
+use proximadb_kernels::{decode_f16, normalize};
+use proximadb_model::{IndexSettings, MetricKind, Timestamp};
+use proximadb_plugins::{PluginHost, PluginOptions};
+use proximadb_ports::{Budget, Clock, IndexFactory, IndexSpec, Metric, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors};
+
+const COSINE: &[u8] = include_bytes!("../../examples/prebuilt/cosine.wasm");
+const K: usize = 10;
+const BLOCKS: [usize; 5] = [1, 32, 128, 170, 256];
+const EFS: [usize; 5] = [16, 32, 64, 96, 192];
+const WIDENS: [usize; 2] = [1, 2];
+
+fn main() {
+    let Ok(directory) = std::env::var("PROXIMADB_BENCH_DATA") else {
+        println!("set PROXIMADB_BENCH_DATA to a directory with base.f16.npy, queries.f16.npy and gt_none.npy");
+        return;
+    };
+    let directory = Path::new(&directory);
+    let (dimension, base) = vectors(&directory.join("base.f16.npy"));
+    let (_, queries) = vectors(&directory.join("queries.f16.npy"));
+    let truth = ids(&directory.join("gt_none.npy"));
+    let base = Vectors { dimension, data: Arc::new(base) };
+    let queries: Vec<&[f32]> = queries.chunks(dimension).collect();
+    let cosine: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("built in"));
+
+    let host = PluginHost::new(PluginOptions::default(), Arc::new(WallClock(Instant::now()))).expect("a host");
+    let twin = |widen: usize| -> Arc<dyn Metric> {
+        let traverse = Some(Traverse { by: MetricKind::Cosine, widen });
+        let plugin = host.load_metric_plugin("twin", COSINE, None, "{}", traverse).expect("a metric");
+        plugin.for_dimension(dimension).expect("a metric")
+    };
+    println!("rows {}, components {dimension}", base.rows());
+    for rows in BLOCKS {
+        let (native, plugin) = (nanos(&*cosine, &base, queries[0], rows), nanos(&*twin(1), &base, queries[0], rows));
+        println!("a distance in blocks of {rows:>3}: kernel {native:>5.1} ns, plugin {plugin:>5.1} ns, {:.2} times", plugin / native);
+    }
+
+    let settings = IndexSettings::default();
+    let (m, ef_construction) = (settings.m as usize, settings.ef_construction as usize);
+    let spec = |metric: &Arc<dyn Metric>| IndexSpec { metric: Arc::clone(metric), m, ef_construction, seed: 0xa15, threads: 2 };
+    let budget = endless();
+    let graph = GraphFactory.build(&spec(&cosine), base.clone(), &budget).expect("a graph");
+    let sidecar = graph.save(1).expect("a sidecar");
+    let ask = |name: &str, index: &dyn VectorIndex, params: SearchParams, queries: &[&[f32]]| {
+        let (mut hits, mut counters, began) = (0, SearchCounters::default(), cpu_time());
+        for (query, truth) in queries.iter().zip(&truth) {
+            let found = index.search(query, &params, None, &budget, &mut counters).expect("an answer");
+            hits += found.iter().filter(|candidate| truth[..K].contains(&candidate.row)).count();
+        }
+        let qps = queries.len() as f64 / (cpu_time() - began).as_secs_f64();
+        let recall = hits as f64 / (queries.len() * K) as f64;
+        println!("{name:<24} ef {:>3}: recall@{K} {recall:.4}, {qps:>7.0} queries/s of CPU", params.ef);
+    };
+    for ef in EFS {
+        ask("cosine, graph", &*graph, SearchParams { k: K, ef, exact: false }, &queries);
+    }
+    for widen in WIDENS {
+        let twin = RerankedFactory(GraphFactory).load(&spec(&twin(widen)), base.clone().into(), 1, sidecar.clone()).expect("the graph");
+        for ef in EFS {
+            ask(&format!("twin, graph, widen {widen}"), &*twin, SearchParams { k: K, ef, exact: false }, &queries);
+        }
+    }
+    let exact = SearchParams { k: K, ef: K, exact: true };
+    for (name, metric) in [("cosine, every row", &cosine), ("twin, every row", &twin(1))] {
+        ask(name, &*FlatFactory.build(&spec(metric), base.clone(), &budget).expect("an index"), exact, &queries[..50]);
+    }
+}
+
+/// Time of one distance: the best of several passes, since others use the machine too.
+fn nanos(metric: &dyn Metric, vectors: &Vectors, query: &[f32], rows: usize) -> f64 {
+    let mut scorer = metric.prepare(query).expect("a scorer");
+    let mut keys = vec![0.0; rows];
+    let mut pass = || {
+        let (mut scored, began) = (0, cpu_time());
+        for block in vectors.data.chunks_exact(rows * vectors.dimension) {
+            scorer.keys(block, &mut keys).expect("keys");
+            scored += rows;
+        }
+        (cpu_time() - began).as_nanos() as f64 / scored as f64
+    };
+    (0..5).map(|_| pass()).fold(f64::INFINITY, f64::min)
+}
+
+/// The body of a file of numpy's with two dimensions, its columns and the kind of its elements.
+fn npy(path: &Path) -> (String, usize, Vec<u8>) {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(&bytes[..7], b"\x93NUMPY\x01", "{}", path.display());
+    let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..end]).into_owned();
+    let between = |from: &str, to: &str| header.split(from).nth(1).and_then(|rest| rest.split(to).next()).expect("a header").to_owned();
+    let columns = between("'shape': (", ")").split(',').nth(1).and_then(|columns| columns.trim().parse().ok()).expect("a shape");
+    (between("'descr': '", "'"), columns, bytes[end..].to_vec())
+}
+
+/// Rows of norm one.
+fn vectors(path: &Path) -> (usize, Vec<f32>) {
+    let (kind, columns, body) = npy(path);
+    assert_eq!(kind, "<f2");
+    let halves: Vec<u16> = body.as_chunks::<2>().0.iter().map(|half| u16::from_le_bytes(*half)).collect();
+    let mut floats = vec![0.0; halves.len()];
+    decode_f16(&halves, &mut floats);
+    floats.chunks_mut(columns).for_each(|row| assert!(normalize(row)));
+    (columns, floats)
+}
+
+fn ids(path: &Path) -> Vec<Vec<u32>> {
+    let (kind, columns, body) = npy(path);
+    let ids: Vec<u32> = match kind.as_str() {
+        "<i4" => body.as_chunks::<4>().0.iter().map(|id| i32::from_le_bytes(*id) as u32).collect(),
+        "<i8" => body.as_chunks::<8>().0.iter().map(|id| i64::from_le_bytes(*id) as u32).collect(),
+        other => panic!("ids of {other}"),
+    };
+    ids.chunks(columns).map(<[u32]>::to_vec).collect()
+}
+
+struct WallClock(Instant);
+
+#[async_trait]
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    async fn sleep(&self, _duration: Duration) {}
+}
+
+/// What this thread has used of a processor, which other work on the machine disturbs less than the time it took.
+fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
+}
+
+fn endless() -> Budget {
+    Budget::new(Arc::new(WallClock(Instant::now())), None)
+}
