@@ -153,7 +153,7 @@ struct SlowMetrics {
 impl MetricSource for SlowMetrics {
     fn metric(&self, kind: &MetricKind, _dimension: usize) -> Result<Arc<dyn Metric>> {
         let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Euclidean).expect("built in"));
-        let descriptor = MetricDescriptor { kind: kind.clone(), ..metric.descriptor().clone() };
+        let descriptor = MetricDescriptor { kind: kind.clone(), sha256: Some([7; 32]), ..metric.descriptor().clone() };
         Ok(Arc::new(Slow { metric, descriptor, clock: Arc::clone(&self.clock), blocks: Arc::clone(&self.blocks) }))
     }
 }

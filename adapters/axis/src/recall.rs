@@ -94,9 +94,14 @@ impl<'a> HeldOut<'a> {
             let truths =
                 |part: &'a [u32]| move || part.iter().map(|&row| truth(row, rows, vectors, metric, budget)).collect::<Result<Vec<_>>>();
             let parts = rows.chunks(rows.len().div_ceil(threads.max(1)).max(1));
-            let handles: Vec<_> = parts.map(|part| scope.spawn(truths(part))).collect();
-            let join = |handle: thread::ScopedJoinHandle<'_, _>| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            handles.into_iter().map(join).collect::<Result<Vec<_>>>()
+            let begin = |part| (part, thread::Builder::new().name("axis-recall".to_owned()).spawn_scoped(scope, truths(part)));
+            let begun: Vec<_> = parts.map(begin).collect();
+            let end = |(part, begun): (&'a [u32], std::io::Result<thread::ScopedJoinHandle<'_, _>>)| match begun {
+                Ok(handle) => handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // A thread that the system does not give is done without.
+                Err(_) => truths(part)(),
+            };
+            begun.into_iter().map(end).collect::<Result<Vec<_>>>()
         })?;
         Ok(Self { vectors, budget, rows, truths: truths.concat() })
     }

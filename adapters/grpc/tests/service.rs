@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 use proximadb_grpc::{BadRequest, ErrorInfo, GrpcSettings, RpcStatus, grpc_code, serve};
-use proximadb_model::{CodecId, CollectionRef, Filter, Test};
+use proximadb_model::{CodecId, CollectionRef, Filter, IndexSettings, Test};
 use proximadb_ports::conformance::{Call, Mishap, RecordingDatabase};
 use proximadb_ports::{Change, Durability, Fault, Query};
 use proximadb_proto::v1;
@@ -323,7 +323,7 @@ async fn collections_and_status_answer_what_the_port_answers() {
     client.update_collection(update).await.expect("valid");
     let calls = server.database.take_calls();
     let [Call::Create(_), Call::Describe(_), Call::Update(_, patch)] = &calls[..] else { panic!("{calls:?}") };
-    assert_eq!(patch.index.map(|i| (i.m, i.ef_search)), Some((16, 7)));
+    assert_eq!(patch.index.map(|i| (i.m, i.ef_search)), Some((IndexSettings::default().m, 7)));
     assert_eq!(client.list_collections(v1::ListCollectionsRequest {}).await.expect("valid").into_inner().collections.len(), 1);
     let named = || "documents".to_owned();
     client.delete_collection(v1::DeleteCollectionRequest { collection: named() }).await.expect("valid");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use proximadb_model::{CodecId, CollectionRef, Filter};
+use proximadb_model::{CodecId, CollectionRef, Filter, IndexSettings};
 use proximadb_ports::conformance::{Call, Mishap, RecordingDatabase};
 use proximadb_ports::{Change, Durability, Fault, Query};
 use proximadb_rest::{RestSettings, http_status, router};
@@ -277,7 +277,7 @@ async fn collections_answer_as_documented() {
     let (_, calls) = server.accepts("PATCH", C, r#"{"index": {"ef_search": 7}}"#).await;
     let [Call::Describe(_), Call::Update(_, patch)] = &calls[..] else { panic!("{calls:?}") };
     let index = patch.index.expect("given");
-    assert_eq!((index.m, index.ef_search, &patch.description), (16, 7, &None));
+    assert_eq!((index.m, index.ef_search, &patch.description), (IndexSettings::default().m, 7, &None));
     let dropped = server.call("DELETE", C, "").await;
     assert_eq!((dropped.status, dropped.bytes.len()), (StatusCode::NO_CONTENT, 0));
 }

@@ -299,6 +299,8 @@ mod tests {
         let mut spec =
             CollectionSpec::new(CollectionName::new("documents").expect("valid"), Dimension::new(384).expect("valid"), MetricKind::Cosine);
         spec.shards = 2;
+        // The fixtures' own, whatever the defaults have become.
+        spec.index = IndexSettings { m: 16, ef_construction: 128, ef_search: 96, ..IndexSettings::default() };
         spec.description = "für alle".to_owned();
         spec.schema = Schema::new(BTreeMap::from([("year".to_owned(), FieldType::Integer)])).expect("valid");
         let meta = |n: u8| SegmentMeta {
