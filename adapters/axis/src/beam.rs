@@ -99,7 +99,8 @@ impl Pool {
     }
 }
 
-/// Leaves the `ef` nearest of `nodes` in the trail's pool, without links: most by their signs alone.
+/// Leaves the `ef` nearest of `nodes` in the trail's pool, without links: most by their signs alone. Memory is asked for one step
+/// before it is used, as in a walk.
 ///
 /// # Errors
 /// `Deadline`.
@@ -112,32 +113,28 @@ pub(crate) fn scan(
     trail: &mut Trail,
     counters: &mut SearchCounters,
 ) -> Result<()> {
-    let Trail { pool, fresh, near, products, .. } = trail;
+    let Trail { pool, fresh, near, coming, products, .. } = trail;
     pool.start(ef);
-    let mut nodes = nodes.peekable();
-    let mut compare = |near: &mut Vec<u32>, pool: &mut Pool, products: &mut Vec<i32>| {
+    near.clear();
+    fresh.clear();
+    let mut nodes = nodes.fuse();
+    for look in 0usize.. {
+        if look.is_multiple_of(SCANS_A_LOOK) {
+            budget.check()?;
+        }
+        coming.clear();
+        coming.extend(nodes.by_ref().take(SCANNED).inspect(|&node| codes.prefetch_head(node)));
         counters.code_distances += near.len() as u64;
         codes.keys(probe, near, products, |node, key| {
             pool.offer(Place::new(key, node));
         });
-        near.clear();
-    };
-    near.clear();
-    while nodes.peek().is_some() {
-        budget.check()?;
-        for _ in 0..SCANS_A_LOOK {
-            fresh.clear();
-            fresh.extend(nodes.by_ref().take(SCANNED).inspect(|&node| codes.prefetch_head(node)));
-            if fresh.is_empty() {
-                break;
-            }
-            // The codes that the last ones asked for have come while these were asked for.
-            compare(near, pool, products);
-            codes.sift(probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
-            std::mem::swap(fresh, near);
+        codes.sift(probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
+        std::mem::swap(near, fresh);
+        std::mem::swap(fresh, coming);
+        if near.is_empty() && fresh.is_empty() {
+            break;
         }
     }
-    compare(near, pool, products);
     Ok(())
 }
 

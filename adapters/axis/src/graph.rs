@@ -29,7 +29,7 @@ pub(crate) const M_RANGE: std::ops::RangeInclusive<usize> = 4..=128;
 const DOUBT: f32 = 2.0;
 /// Rows that a scan of codes compares in the time of one place of a walk's breadth: a place costs a node's expansion, some
 /// dozens of scattered neighbours; a scanned row costs one, and is mostly passed over by its signs.
-const SCANNED_A_PLACE: usize = 64;
+const SCANNED_A_PLACE: usize = 48;
 /// The breadth at which the slack of estimates by signs is chosen, in standard deviations, and the recall it may cost there.
 const SLACK_BREADTH: usize = 64;
 const SLACKS: [f32; 4] = [0.0, 0.5, GENEROSITY, 2.0];
@@ -42,6 +42,8 @@ const GROWTH_MAX: usize = 3;
 const KEPT_MIN: (usize, usize) = (3, 4);
 /// The recall that an extended graph may have less than it had before; one with less is built anew.
 const RECALL_LOST_MAX: f32 = 0.03;
+/// Among the nodes a walk meets, those that count are as many as their share, give or take this many times the root of their number.
+const SPREAD: f32 = 3.0;
 /// A walk that finds less than one in so many of the rows it should is done again as a scan.
 const FOUND_SHARE: usize = 4;
 
@@ -244,11 +246,11 @@ pub(crate) struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// Leaves what the walk found in the scratch's pool.
+    /// Leaves what the walk found in the scratch's pool: with luck `ef` nodes that count, and `k` at least where there are so many.
     pub(crate) fn walk(
         &self,
         query: &[f32],
-        ef: usize,
+        (k, ef): (usize, usize),
         allow: Option<&RowSet>,
         budget: &Budget,
         scratch: &mut Scratch,
@@ -265,14 +267,15 @@ impl Graph<'_> {
             beam::scan(self.codes, &probe, nodes, ef, budget, trail, counters)
         };
         // Among the nearest there are `rows / allowed` rows for each that counts, if those that count lie as the others do.
-        let breadth = ef.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
+        let enough = ef.max(k + (SPREAD * (k as f32).sqrt()) as usize);
+        let breadth = enough.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
         if allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
             return scan(trail, counters);
         }
         self.walk_all(&probe, breadth, budget, trail, counters)?;
         trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
         // If so few of them count, the query lies far from those that do.
-        if trail.pool.places().len() < ef.div_ceil(FOUND_SHARE) { scan(trail, counters) } else { Ok(()) }
+        if trail.pool.places().len() < k.max(ef.div_ceil(FOUND_SHARE)) { scan(trail, counters) } else { Ok(()) }
     }
 
     /// Walks as if every row counted.
@@ -333,7 +336,7 @@ impl GraphIndex {
     fn walked<T>(
         &self,
         query: &[f32],
-        ef: usize,
+        (k, ef): (usize, usize),
         allow: Option<&RowSet>,
         budget: &Budget,
         counters: &mut SearchCounters,
@@ -342,7 +345,7 @@ impl GraphIndex {
         // A set of all rows is no filter.
         let allow = allow.filter(|allow| allow.count() < self.rows());
         self.scratch.with(self.order.len(), |scratch| {
-            self.graph().walk(query, ef.min(self.rows()), allow, budget, scratch, counters)?;
+            self.graph().walk(query, (k, ef.min(self.rows())), allow, budget, scratch, counters)?;
             Ok(take(scratch, counters))
         })
     }
@@ -391,7 +394,7 @@ impl VectorIndex for GraphIndex {
         if k == 0 {
             return Ok(Some(Vec::new()));
         }
-        let rows = self.walked(query, params.ef.max(k), allow, budget, counters, |scratch, _| {
+        let rows = self.walked(query, (k, params.ef.max(k)), allow, budget, counters, |scratch, _| {
             scratch.trail.pool.places().iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
         })?;
         Ok((rows.len() >= k).then_some(rows))
@@ -415,7 +418,7 @@ impl VectorIndex for GraphIndex {
             return scan.nearest(query, k, allow, counters);
         }
         let rerank = |scratch: &Scratch, counters: &mut SearchCounters| self.graph().rerank(vectors, query, k, scratch, counters);
-        let candidates = self.walked(query, params.ef.max(k), allow, budget, counters, rerank)?;
+        let candidates = self.walked(query, (k, params.ef.max(k)), allow, budget, counters, rerank)?;
         if candidates.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(candidates) }
     }
 

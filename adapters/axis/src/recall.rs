@@ -115,7 +115,7 @@ impl<'a> HeldOut<'a> {
         for (&row, truth) in self.rows.iter().zip(&self.truths) {
             let query = original(self.vectors, row);
             let counters = &mut SearchCounters::default();
-            graph.walk(query, ef, None, self.budget, scratch, counters)?;
+            graph.walk(query, (K, ef), None, self.budget, scratch, counters)?;
             let found = graph.rerank(self.vectors, query, K, scratch, counters);
             // Of rows as near as the last true one, any will do.
             hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);

@@ -25,6 +25,8 @@ pub(crate) struct Trail {
     pub(crate) fresh: Vec<u32>,
     /// Those of them that may be near enough.
     pub(crate) near: Vec<u32>,
+    /// Those that a scan has asked for and not looked at yet.
+    pub(crate) coming: Vec<u32>,
     pub(crate) products: Vec<i32>,
 }
 
@@ -35,6 +37,7 @@ impl Scratch {
             pool: Pool::default(),
             fresh: Vec::new(),
             near: Vec::new(),
+            coming: Vec::new(),
             products: Vec::new(),
         };
         Self { trail, query: QueryCode::empty(), floats: Vec::new() }
