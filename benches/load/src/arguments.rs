@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 #[derive(Parser, Debug)]
 #[command(name = "load", version)]
 pub(crate) struct Arguments {
-    /// Directory with base.f16.npy, queries.f16.npy, gt_none.npy and, for filters, meta.json and gt_<filter>.npy.
+    /// Directory with base.f16.npy, queries.f16.npy, gt_none.npy and, for filters, meta.json and gt_FILTER.npy.
     pub(crate) data: PathBuf,
     /// How to speak to the server.
     #[arg(long, value_enum, default_value_t = Protocol::Grpc)]
