@@ -202,7 +202,7 @@ impl<L: Links> Beam<'_, L> {
         }
     }
 
-    /// Puts the neighbours of a node that were not met before into `fresh`.
+    /// Puts the neighbours of a node that were not met before into `fresh`, which is empty.
     #[inline]
     fn expand(&self, node: u32, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         counters.hops += 1;
@@ -210,7 +210,6 @@ impl<L: Links> Beam<'_, L> {
             self.budget.check()?;
         }
         let Trail { visited, fresh, .. } = trail;
-        fresh.clear();
         self.links.each(node, |neighbour| {
             if visited.insert(neighbour) {
                 self.codes.prefetch_head(neighbour);

@@ -30,8 +30,9 @@ const DOUBT: f32 = 2.0;
 /// Rows that a scan of codes compares in the time of one place of a walk's breadth: a place costs a node's expansion, some
 /// dozens of scattered neighbours; a scanned row costs one, and is mostly passed over by its signs.
 const SCANNED_A_PLACE: usize = 48;
-/// The breadth at which the slack of estimates by signs is chosen, in standard deviations, and the recall it may cost there.
-const SLACK_BREADTH: usize = 64;
+/// The breadth at which graphs are tried out.
+const TRIED_BREADTH: usize = 64;
+/// The slacks of estimates by signs that are tried, in standard deviations, and the recall that one may cost.
 const SLACKS: [f32; 4] = [0.0, 0.5, GENEROSITY, 2.0];
 const SLACK_COST: f32 = 0.005;
 /// Standard deviations that estimates by signs are given for free in scans.
@@ -77,7 +78,7 @@ impl IndexFactory for GraphFactory {
         budget.check()?;
         let order = shuffled(vectors.rows(), spec.seed);
         let codes = Codes::encode(&vectors, measure, &order);
-        let made = Made { spec, measure, vectors, budget };
+        let made = Made { spec, measure, vectors, budget, before: Measured::default() };
         Ok(Arc::new(made.finish(codes, order, |codes, shape, budget| Builder::new(codes, shape, budget))?))
     }
 
@@ -116,13 +117,14 @@ impl IndexFactory for GraphFactory {
         }
         order.extend(shuffled(vectors.rows(), spec.seed).into_iter().filter(|&row| is_new[row as usize]));
         let Some(codes) = base.codes.extended(&kept.nodes, &vectors, &order[kept.nodes.len()..]) else { return Ok(None) };
-        let made = Made { spec, measure, vectors, budget };
+        let before = Measured { slack: base.slack, recalls: base.recalls.clone() };
+        let made = Made { spec, measure, vectors, budget, before };
         let index = made.finish(codes, order, |codes, shape, budget| {
             let layers = kept.layers(&base.layers, codes, codes.count());
             Builder::resume(codes, shape, budget, layers, kept.nodes.len())
         })?;
         let worse =
-            index.recall_at(SLACK_BREADTH).zip(base.recall_at(SLACK_BREADTH)).is_some_and(|(now, before)| now < before - RECALL_LOST_MAX);
+            index.recall_at(TRIED_BREADTH).zip(base.recall_at(TRIED_BREADTH)).is_some_and(|(now, before)| now < before - RECALL_LOST_MAX);
         Ok(if worse { None } else { Some(Arc::new(index)) })
     }
 
@@ -143,9 +145,7 @@ impl IndexFactory for GraphFactory {
                 ));
             }
         };
-        let error = codes.sign_error();
-        let slack = slack.unwrap_or_else(|| error.map(|error| error.slack(GENEROSITY)));
-        let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
+        let scan_slack = codes.sign_error().filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
         let (metric, scratch, nodes) = (spec.metric.clone(), ScratchPool::default(), inverse(&order));
         Ok(Arc::new(GraphIndex { metric, measure, originals, codes, order, nodes, layers, slack, scan_slack, recalls, scratch }))
     }
@@ -157,6 +157,15 @@ struct Made<'a> {
     measure: Measure,
     vectors: Vectors,
     budget: &'a Budget,
+    /// What holds where too few rows are new for anything to be tried.
+    before: Measured,
+}
+
+/// What was found out by trying. Signs are not used where nobody has tried them.
+#[derive(Default)]
+struct Measured {
+    slack: Slack,
+    recalls: Recalls,
 }
 
 impl Made<'_> {
@@ -167,18 +176,22 @@ impl Made<'_> {
         order: Vec<u32>,
         builder: impl for<'c> FnOnce(&'c Codes, Shape, &'c Budget) -> Builder<'c>,
     ) -> Result<GraphIndex> {
-        let Self { spec, measure, vectors, budget } = self;
+        let Self { spec, measure, vectors, budget, before } = self;
         let nodes = inverse(&order);
         let error = codes.sign_error();
         let slack = error.map(|error| error.slack(GENEROSITY));
         let builder = builder(&codes, Shape { m: m_of(spec), ef: spec.ef_construction, threads: spec.threads, slack }, budget);
-        let count = recall::held_out(order.len()).min(order.len() - builder.begun());
-        builder.insert_below(order.len() - count)?;
-        let held_out = HeldOut::new(&order, count, &vectors, &*spec.metric, spec.threads, budget)?;
-        let layers = builder.layers();
-        let mut graph = Graph { measure, codes: &codes, order: &order, nodes: &nodes, layers: &layers, slack, scan_slack: None };
-        graph.slack = least_slack(&graph, &held_out, error)?;
-        let (slack, recalls) = (graph.slack, held_out.recalls(&graph, &mut Scratch::new(order.len()))?);
+        let Measured { slack, recalls } = match recall::held_out(order.len(), order.len() - builder.begun()) {
+            0 => before,
+            count => {
+                builder.insert_below(order.len() - count)?;
+                let held_out = HeldOut::new(&order, count, &vectors, &*spec.metric, spec.threads, budget)?;
+                let layers = builder.layers();
+                let mut graph = Graph { measure, codes: &codes, order: &order, nodes: &nodes, layers: &layers, slack, scan_slack: None };
+                graph.slack = least_slack(&graph, &held_out, error)?;
+                Measured { slack: graph.slack, recalls: held_out.recalls(&graph, &mut Scratch::new(order.len()))? }
+            }
+        };
         builder.insert_below(order.len())?;
         let layers = builder.layers();
         let scan_slack = error.filter(|_| slack.is_some()).map(|error| error.slack(SCAN_DEVIATIONS));
@@ -194,11 +207,12 @@ fn m_of(spec: &IndexSpec) -> usize {
 /// The least slack that costs held-out rows next to no recall; none where signs cost some whatever they are given.
 fn least_slack(graph: &Graph<'_>, held_out: &HeldOut<'_>, error: Option<SignError>) -> Result<Slack> {
     let mut scratch = Scratch::new(graph.order.len());
-    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, SLACK_BREADTH, &mut scratch);
-    let Some((error, without)) = error.zip(recall(None)?) else { return Ok(graph.slack) };
+    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, TRIED_BREADTH, &mut scratch);
+    let Some(error) = error else { return Ok(None) };
+    let without = recall(None)?;
     for deviations in SLACKS {
         let slack = Some(error.slack(deviations));
-        if recall(slack)?.is_some_and(|with| with >= without - SLACK_COST) {
+        if recall(slack)? >= without - SLACK_COST {
             return Ok(slack);
         }
     }
@@ -259,7 +273,7 @@ impl Graph<'_> {
         let Scratch { trail, query: code, floats } = scratch;
         self.codes.query(query, self.slack, code, floats);
         let probe = self.codes.probe(code, self.slack);
-        let Some(allow) = allow else { return self.walk_all(&probe, ef, budget, trail, counters) };
+        let Some(allow) = allow else { return self.walk_all(probe, ef, budget, trail, counters) };
         let (rows, allowed) = (self.order.len(), allow.count());
         let scan = |trail: &mut Trail, counters: &mut SearchCounters| {
             let probe = self.codes.probe(code, self.scan_slack);
@@ -272,15 +286,14 @@ impl Graph<'_> {
         if allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
             return scan(trail, counters);
         }
-        self.walk_all(&probe, breadth, budget, trail, counters)?;
+        self.walk_all(probe, breadth, budget, trail, counters)?;
         trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
         // If so few of them count, the query lies far from those that do.
         if trail.pool.places().len() < k.max(ef.div_ceil(FOUND_SHARE)) { scan(trail, counters) } else { Ok(()) }
     }
 
     /// Walks as if every row counted.
-    fn walk_all(&self, probe: &Probe<'_>, ef: usize, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
-        let probe = *probe;
+    fn walk_all(&self, probe: Probe<'_>, ef: usize, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         let Some((lowest, upper)) = self.layers.split_first() else { return Ok(()) };
         let mut entry = 0;
         for links in upper.iter().rev() {

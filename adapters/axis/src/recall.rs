@@ -19,9 +19,9 @@ const HELD_OUT: usize = 128;
 /// The breadths tried.
 const BREADTHS: [u32; 12] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
 
-/// How many of a graph's rows are held out.
-pub(crate) fn held_out(rows: usize) -> usize {
-    if rows < ROWS_MIN { 0 } else { HELD_OUT }
+/// How many of a graph's rows are held out, of which so many are still to be inserted: none where too few would tell nothing.
+pub(crate) fn held_out(rows: usize, new: usize) -> usize {
+    if rows < ROWS_MIN || new < HELD_OUT { 0 } else { HELD_OUT }
 }
 
 /// Breadths with the recall that each reached, both rising; empty where nothing was measured.
@@ -106,11 +106,11 @@ impl<'a> HeldOut<'a> {
         Ok(Self { vectors, budget, rows, truths: truths.concat() })
     }
 
-    /// The share of the nearest that searches of a breadth find; none where no row is held out.
+    /// The share of the nearest that searches of a breadth find.
     ///
     /// # Errors
     /// `Deadline`.
-    pub(crate) fn recall(&self, graph: &Graph<'_>, ef: usize, scratch: &mut Scratch) -> Result<Option<f32>> {
+    pub(crate) fn recall(&self, graph: &Graph<'_>, ef: usize, scratch: &mut Scratch) -> Result<f32> {
         let mut hits = 0;
         for (&row, truth) in self.rows.iter().zip(&self.truths) {
             let query = original(self.vectors, row);
@@ -120,7 +120,7 @@ impl<'a> HeldOut<'a> {
             // Of rows as near as the last true one, any will do.
             hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);
         }
-        Ok((!self.rows.is_empty()).then(|| hits as f32 / (self.rows.len() * K) as f32))
+        Ok(hits as f32 / (self.rows.len() * K).max(1) as f32)
     }
 
     /// The recall of all breadths that are tried.
@@ -130,8 +130,7 @@ impl<'a> HeldOut<'a> {
     pub(crate) fn recalls(&self, graph: &Graph<'_>, scratch: &mut Scratch) -> Result<Recalls> {
         let (mut pairs, mut best) = (Vec::new(), 0.0f32);
         for ef in BREADTHS {
-            let Some(recall) = self.recall(graph, ef as usize, scratch)? else { break };
-            best = best.max(recall);
+            best = best.max(self.recall(graph, ef as usize, scratch)?);
             pairs.push((ef, best));
         }
         Ok(Recalls(pairs))

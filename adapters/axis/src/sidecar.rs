@@ -41,8 +41,8 @@ pub(crate) struct Read {
     pub(crate) layers: Vec<Layer>,
     /// What walks compare; none in version 1.
     pub(crate) codes: Option<Codes>,
-    /// What estimates by signs are given for free, as it was chosen at the build; not told before version 3.
-    pub(crate) slack: Option<Slack>,
+    /// What estimates by signs are given for free, as it was chosen at the build; none before version 3, when nobody tried.
+    pub(crate) slack: Slack,
     /// What was measured at the build; nothing before version 3.
     pub(crate) recalls: Recalls,
 }
@@ -136,8 +136,8 @@ impl Sidecar {
         let pair = |&[a, b, c, d, e, f, g, h]: &[u8; 8]| (u32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
         let recalls = Recalls::new(table.as_chunks().0.iter().map(pair).collect()).ok_or(Damage::Recall)?;
         let (mut slack, body) = body.split_at_checked(if is_older { 0 } else { SLACK_BYTES }).ok_or(Damage::Short)?;
-        let slack = slack.try_get_f32_le().ok().map(|slack| if slack == f32::INFINITY { None } else { Some(slack) });
-        if slack.flatten().is_some_and(|slack| !slack.is_finite()) {
+        let slack = slack.try_get_f32_le().ok().filter(|&slack| slack != f32::INFINITY);
+        if slack.is_some_and(|slack| !slack.is_finite()) {
             return Err(Damage::Recall);
         }
         let signs = is_older.then_some(header.entries);

@@ -156,6 +156,29 @@ fn a_graph_that_was_extended_finds_as_much_as_one_built_anew() {
 }
 
 #[test]
+fn a_graph_that_only_loses_rows_keeps_what_was_measured() {
+    // Rows in tight clusters, whose signs tell little: what the build learnt of that must not be forgotten.
+    let (old, kept) = (20_000, 18_000);
+    let settings = IndexSettings::default();
+    let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("a built-in metric"));
+    let spec = IndexSpec { metric, m: settings.m as usize, ef_construction: settings.ef_construction as usize, seed: 0xa15, threads: 2 };
+    let sample = Sample { form: Form::Clustered, rows: old, dimension: 64, seed: 0x5eed };
+    let left =
+        sample.vectors().data.chunks(64).enumerate().filter(|&(row, _)| moved(row).is_some()).flat_map(|(_, row)| row.to_vec()).collect();
+    let left = Vectors { dimension: 64, data: Arc::new(left) };
+    assert_eq!(left.rows(), kept);
+    let base = GraphFactory.build(&spec, sample.vectors(), &endless()).expect("a graph");
+    let places: Vec<Option<u32>> = (0..old).map(moved).collect();
+    let extended = GraphFactory.extend(&spec, left.clone(), &*base, &places, &endless()).expect("an extension").expect("it is worth it");
+    assert!(base.recall_at(64).is_some());
+    assert_eq!(extended.recall_at(64), base.recall_at(64));
+    let flat = FlatFactory.build(&spec, left, &endless()).expect("a flat index");
+    let queries: Vec<_> = (0..200).map(|number| sample.query(number)).collect();
+    let (found, _) = recall(&*extended, &*flat, &queries, K, settings.ef_search as usize);
+    assert!(found >= FLOOR, "{found}");
+}
+
+#[test]
 fn a_graph_that_would_lose_or_grow_too_much_is_not_extended() {
     let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("a built-in metric"));
     let spec = IndexSpec { metric, m: 8, ef_construction: 40, seed: 1, threads: 1 };
