@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proximadb_model::{Candidate, RowSet, TopK};
+use proximadb_model::{Candidate, RowSet};
 use proximadb_ports::{
     Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, PortError, Result, SearchCounters, SearchParams, Traverse,
     VectorIndex, Vectors,
@@ -13,9 +13,6 @@ use proximadb_ports::{
 
 use crate::builtin::BuiltinMetric;
 use crate::scan::{Scan, check_query};
-
-/// Rows handed to the metric in one call; a plugin's call costs more than its arithmetic on few rows.
-const BLOCK_ROWS: usize = 128;
 
 /// Makes the indexes of another factory, also for metrics that it does not support but that name one to walk by
 /// ([`MetricDescriptor::traverse`]).
@@ -96,43 +93,6 @@ impl RerankedIndex {
         let widen = |count: usize| count.saturating_mul(self.widen).min(self.rows());
         SearchParams { k: params.k, ef: widen(params.ef.max(params.k)), exact: params.exact }
     }
-
-    /// Orders rows by the metric.
-    fn order(
-        &self,
-        vectors: &Vectors,
-        query: &[f32],
-        k: usize,
-        rows: &[u32],
-        budget: &Budget,
-        counters: &mut SearchCounters,
-    ) -> Result<Vec<Candidate>> {
-        let dimension = vectors.dimension;
-        let mut scorer = self.metric.prepare(query)?;
-        let mut top = TopK::new(k);
-        let mut keys = [0.0; BLOCK_ROWS];
-        let mut block = Vec::with_capacity(rows.len().min(BLOCK_ROWS) * dimension);
-        for part in rows.chunks(BLOCK_ROWS) {
-            block.clear();
-            for &row in part {
-                let at = row as usize * dimension;
-                let vector = vectors.data.get(at..at + dimension);
-                block.extend_from_slice(
-                    vector.ok_or_else(|| {
-                        PortError::new(Fault::Internal, "index.search", self.inner.kind(), format!("there is no row {row}"))
-                    })?,
-                );
-            }
-            let keys = &mut keys[..part.len()];
-            scorer.keys(&block, keys)?;
-            counters.distances += part.len() as u64;
-            for (&row, &key) in part.iter().zip(&*keys) {
-                top.push(Candidate { key, row });
-            }
-            budget.check()?;
-        }
-        Ok(top.into_sorted())
-    }
 }
 
 impl VectorIndex for RerankedIndex {
@@ -182,7 +142,7 @@ impl VectorIndex for RerankedIndex {
             return scan.nearest(query, k, allow, counters);
         }
         match self.inner.shortlist(query, &self.widened(params), allow, budget, counters)? {
-            Some(rows) if rows.len() >= k => self.order(vectors, query, k, &rows, budget, counters),
+            Some(rows) if rows.len() >= k => scan.among(query, k, rows.into_iter(), counters),
             _ => scan.nearest(query, k, allow, counters),
         }
     }

@@ -27,14 +27,38 @@ impl Scan<'_> {
     /// # Errors
     /// `Deadline`; `Plugin`; `Invalid` for a query of another dimension.
     pub(crate) fn nearest(&self, query: &[f32], k: usize, allow: Option<&RowSet>, counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
+        let rows = self.vectors.rows();
+        if let Some(allow) = allow {
+            let allowed = allow.iter().take_while(|&row| row < rows).map(|row| row as u32);
+            return self.among(query, k, allowed, counters);
+        }
+        check_query(query, self.vectors.dimension)?;
+        self.budget.check()?;
+        let mut top = TopK::new(k);
+        if k > 0 && rows > 0 {
+            self.all(&mut *self.metric.prepare(query)?, &mut top, counters)?;
+        }
+        Ok(top.into_sorted())
+    }
+
+    /// The `k` nearest of some rows, each of which is there.
+    ///
+    /// # Errors
+    /// As of [`Self::nearest`].
+    pub(crate) fn among(
+        &self,
+        query: &[f32],
+        k: usize,
+        rows: impl Iterator<Item = u32>,
+        counters: &mut SearchCounters,
+    ) -> Result<Vec<Candidate>> {
         check_query(query, self.vectors.dimension)?;
         self.budget.check()?;
         let mut top = TopK::new(k);
         if k > 0 && self.vectors.rows() > 0 {
-            match (Measure::of(&self.metric.descriptor().kind), allow) {
-                (Some(measure), Some(allow)) => self.gather(&measure.prepare(query), allow, &mut top, counters)?,
-                (None, Some(allow)) => self.copy(&mut *self.metric.prepare(query)?, allow, &mut top, counters)?,
-                (_, None) => self.all(&mut *self.metric.prepare(query)?, &mut top, counters)?,
+            match Measure::of(&self.metric.descriptor().kind) {
+                Some(measure) => self.gather(&measure.prepare(query), rows, &mut top, counters)?,
+                None => self.copy(&mut *self.metric.prepare(query)?, rows, &mut top, counters)?,
             }
         }
         Ok(top.into_sorted())
@@ -64,18 +88,18 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn gather(&self, scorer: &BuiltinScorer, allow: &RowSet, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
-        self.batches(allow, counters, |rows, keys| {
+    fn gather(&self, scorer: &BuiltinScorer, rows: impl Iterator<Item = u32>, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
+        self.batches(rows, counters, |rows, keys| {
             scorer.gather(&self.vectors.data, rows, keys);
             offer(top, rows.iter().zip(keys).map(|(&row, key)| Candidate { key: *key, row }));
             Ok(())
         })
     }
 
-    fn copy(&self, scorer: &mut dyn Scorer, allow: &RowSet, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
+    fn copy(&self, scorer: &mut dyn Scorer, rows: impl Iterator<Item = u32>, top: &mut TopK, counters: &mut SearchCounters) -> Result<()> {
         let dimension = self.vectors.dimension;
         let mut block = Vec::with_capacity(self.block_rows() * dimension);
-        self.batches(allow, counters, |rows, keys| {
+        self.batches(rows, counters, |rows, keys| {
             block.clear();
             for &row in rows {
                 block.extend_from_slice(&self.vectors.data[row as usize * dimension..][..dimension]);
@@ -86,15 +110,18 @@ impl Scan<'_> {
         })
     }
 
-    /// Hands out the allowed rows in batches, with room for their keys.
-    fn batches(&self, allow: &RowSet, counters: &mut SearchCounters, mut each: impl FnMut(&[u32], &mut [f32]) -> Result<()>) -> Result<()> {
-        let rows = self.vectors.rows();
-        let mut allowed = allow.iter().take_while(|&row| row < rows).map(|row| row as u32);
+    /// Hands out rows in batches, with room for their keys.
+    fn batches(
+        &self,
+        mut rows: impl Iterator<Item = u32>,
+        counters: &mut SearchCounters,
+        mut each: impl FnMut(&[u32], &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
         let (mut batch, mut keys) = (Vec::with_capacity(self.block_rows()), [0.0; BLOCK_ROWS_MAX]);
         let mut budgeted = self.budgeted();
         loop {
             batch.clear();
-            batch.extend(allowed.by_ref().take(self.block_rows()));
+            batch.extend(rows.by_ref().take(self.block_rows()));
             if batch.is_empty() {
                 return Ok(());
             }

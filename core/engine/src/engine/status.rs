@@ -50,7 +50,7 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
             kinds.insert(view.index.kind());
             status.resident_bytes += view.index.resident_bytes() as u64;
             status.filter_bytes += view.segment.columns.bytes() as u64;
-            if let Some(estimate) = view.recall_estimate {
+            if let Some(estimate) = view.index.recall_at(spec.index.ef_search as usize).or(view.recall_estimate) {
                 recall = (recall.0 + f64::from(estimate) * rows as f64, recall.1 + rows);
             }
             let min = env.settings.maintenance.graph_rows_min;
