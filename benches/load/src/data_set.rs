@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proximadb_kernels::{decode_f16, normalize};
 use serde_json::Value;
+
+use crate::npy::Npy;
 
 /// A set on disk; rows are read as they are wanted.
 pub(crate) struct DataSet {
@@ -13,7 +14,7 @@ pub(crate) struct DataSet {
     pub(crate) name: String,
     pub(crate) queries: Vectors,
     /// The true neighbours of each query, nearest first; fewer than others where a filter leaves fewer.
-    pub(crate) truth: Vec<Vec<i64>>,
+    pub(crate) truth: Vec<Vec<u32>>,
     pub(crate) filter: Option<Range>,
 }
 
@@ -45,8 +46,8 @@ impl DataSet {
     /// What cannot be read or is not what it should be, with its file.
     pub(crate) fn open(directory: &Path, filter: Option<&str>) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let name = directory.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let queries = Npy::read(&directory.join("queries.f16.npy"))?.vectors()?;
-        let truth = Npy::read(&directory.join(format!("gt_{}.npy", filter.unwrap_or("none"))))?.ids()?;
+        let queries = vectors(&directory.join("queries.f16.npy"))?;
+        let truth = Npy::read(&directory.join(format!("gt_{}.npy", filter.unwrap_or("none"))))?.neighbours()?;
         if truth.len() != queries.rows().len() {
             return Err(format!("{} queries have true neighbours, and there are {}", truth.len(), queries.rows().len()).into());
         }
@@ -59,8 +60,13 @@ impl DataSet {
     /// # Errors
     /// As of [`DataSet::open`].
     pub(crate) fn base(&self) -> Result<Vectors, Box<dyn Error + Send + Sync>> {
-        Npy::read(&self.directory.join("base.f16.npy"))?.vectors()
+        vectors(&self.directory.join("base.f16.npy"))
     }
+}
+
+fn vectors(path: &Path) -> Result<Vectors, Box<dyn Error + Send + Sync>> {
+    let (dimension, components) = Npy::read(path)?.vectors()?;
+    Ok(Vectors { dimension, components })
 }
 
 fn range(path: &Path, name: &str) -> Result<Range, Box<dyn Error + Send + Sync>> {
@@ -79,61 +85,6 @@ pub(crate) fn read_metadata(path: &Path) -> Result<Vec<serde_json::Map<String, V
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let read = |(i, line)| serde_json::from_str(line).map_err(|e| format!("{}: line {}: {e}", path.display(), i + 1).into());
     text.lines().enumerate().map(read).collect()
-}
-
-/// A file of numpy's: two dimensions, C order, little-endian.
-struct Npy {
-    path: PathBuf,
-    descriptor: String,
-    columns: usize,
-    body: Vec<u8>,
-}
-
-impl Npy {
-    fn read(path: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let wrong = |what: &str| format!("{}: {what}", path.display());
-        let bytes = fs::read(path).map_err(|e| wrong(&e.to_string()))?;
-        let Some((b"\x93NUMPY\x01\x00", rest)) = bytes.split_first_chunk() else { return Err(wrong("is no npy file of version 1").into()) };
-        let Some((len, rest)) = rest.split_first_chunk() else { return Err(wrong("is too short").into()) };
-        let Some((header, body)) = rest.split_at_checked(u16::from_le_bytes(*len).into()) else {
-            return Err(wrong("is too short").into());
-        };
-        let header = String::from_utf8_lossy(header);
-        if !header.contains("'fortran_order': False") {
-            return Err(wrong("is not in C order").into());
-        }
-        let between = |from: &str, to: &str| Some(header.split_once(from)?.1.split_once(to)?.0.to_owned());
-        let descriptor = between("'descr': '", "'").ok_or_else(|| wrong("has no descr"))?;
-        let shape = between("'shape': (", ")").ok_or_else(|| wrong("has no shape"))?;
-        let sizes: Vec<usize> = shape.split(',').filter_map(|size| size.trim().parse().ok()).collect();
-        match sizes[..] {
-            [_, columns] if columns > 0 => Ok(Self { path: path.to_owned(), descriptor, columns, body: body.to_vec() }),
-            _ => Err(wrong("has not two dimensions").into()),
-        }
-    }
-
-    fn vectors(&self) -> Result<Vectors, Box<dyn Error + Send + Sync>> {
-        if self.descriptor != "<f2" {
-            return Err(format!("{}: has {}, not <f2", self.path.display(), self.descriptor).into());
-        }
-        let halves: Vec<u16> = self.body.as_chunks::<2>().0.iter().map(|half| u16::from_le_bytes(*half)).collect();
-        let mut components = vec![0.0; halves.len()];
-        decode_f16(&halves, &mut components);
-        match components.chunks_mut(self.columns).position(|row| !normalize(row)) {
-            Some(row) => Err(format!("{}: row {row} has no direction", self.path.display()).into()),
-            None => Ok(Vectors { dimension: self.columns, components }),
-        }
-    }
-
-    /// Rows of ids; the negative ones at the end stand for nothing.
-    fn ids(&self) -> Result<Vec<Vec<i64>>, Box<dyn Error + Send + Sync>> {
-        let ids: Vec<i64> = match self.descriptor.as_str() {
-            "<i4" => self.body.as_chunks::<4>().0.iter().map(|id| i32::from_le_bytes(*id).into()).collect(),
-            "<i8" => self.body.as_chunks::<8>().0.iter().map(|id| i64::from_le_bytes(*id)).collect(),
-            other => return Err(format!("{}: has {other}, not <i4 or <i8", self.path.display()).into()),
-        };
-        Ok(ids.chunks(self.columns).map(|row| row.iter().copied().filter(|id| *id >= 0).collect()).collect())
-    }
 }
 
 #[cfg(test)]
@@ -179,7 +130,7 @@ mod tests {
         };
         check(b"x".to_vec(), "is no npy file");
         check(npy("<f4", "1, 1", &[0; 4]), "has <f4, not <f2");
-        check(npy("<f2", "4,", &[0; 8]), "has not two dimensions");
+        check(npy("<f2", "1, 2, 2", &[0; 8]), "has neither one dimension nor two");
         check(npy("<f2", "1, 2", &[0; 4]), "row 0 has no direction");
     }
 }

@@ -25,6 +25,7 @@ mod arguments;
 mod data_set;
 mod grpc;
 mod measure;
+mod npy;
 mod processor;
 mod query;
 mod rest;

@@ -33,11 +33,11 @@ impl Run {
     }
 
     /// The share of the true neighbours that were found.
-    pub(crate) fn recall(&self, truth: &[Vec<i64>]) -> f64 {
+    pub(crate) fn recall(&self, truth: &[Vec<u32>]) -> f64 {
         let (mut found, mut wanted) = (0, 0);
         for answered in &self.answered {
             let nearest = &truth[answered.query][..K.min(truth[answered.query].len())];
-            found += nearest.iter().filter(|id| answered.hits.contains(id)).count();
+            found += nearest.iter().filter(|id| answered.hits.contains(&i64::from(**id))).count();
             wanted += nearest.len();
         }
         found as f64 / (wanted as f64).max(1.0)

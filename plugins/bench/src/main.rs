@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, RerankedFactory};
-use proximadb_kernels::{decode_f16, normalize};
 use proximadb_model::{IndexSettings, MetricKind, Timestamp};
 use proximadb_plugins::{PluginHost, PluginOptions};
 use proximadb_ports::{Budget, Clock, IndexFactory, IndexSpec, Metric, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors};
+
+use npy::Npy;
+
+#[path = "../../../benches/load/src/npy.rs"]
+mod npy;
 
 const COSINE: &[u8] = include_bytes!("../../examples/prebuilt/cosine.wasm");
 const K: usize = 10;
@@ -27,9 +31,9 @@ fn main() {
         return;
     };
     let directory = Path::new(&directory);
-    let (dimension, base) = vectors(&directory.join("base.f16.npy"));
-    let (_, queries) = vectors(&directory.join("queries.f16.npy"));
-    let truth = ids(&directory.join("gt_none.npy"));
+    let (dimension, base) = read(&directory.join("base.f16.npy")).vectors().expect("rows of norm one");
+    let (_, queries) = read(&directory.join("queries.f16.npy")).vectors().expect("rows of norm one");
+    let truth = read(&directory.join("gt_none.npy")).neighbours().expect("ids");
     let base = Vectors { dimension, data: Arc::new(base) };
     let queries: Vec<&[f32]> = queries.chunks(dimension).collect();
     let cosine: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("built in"));
@@ -92,36 +96,8 @@ fn nanos(metric: &dyn Metric, vectors: &Vectors, query: &[f32], rows: usize) -> 
     (0..5).map(|_| pass()).fold(f64::INFINITY, f64::min)
 }
 
-/// The body of a file of numpy's with two dimensions, its columns and the kind of its elements.
-fn npy(path: &Path) -> (String, usize, Vec<u8>) {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(&bytes[..7], b"\x93NUMPY\x01", "{}", path.display());
-    let end = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = String::from_utf8_lossy(&bytes[10..end]).into_owned();
-    let between = |from: &str, to: &str| header.split(from).nth(1).and_then(|rest| rest.split(to).next()).expect("a header").to_owned();
-    let columns = between("'shape': (", ")").split(',').nth(1).and_then(|columns| columns.trim().parse().ok()).expect("a shape");
-    (between("'descr': '", "'"), columns, bytes[end..].to_vec())
-}
-
-/// Rows of norm one.
-fn vectors(path: &Path) -> (usize, Vec<f32>) {
-    let (kind, columns, body) = npy(path);
-    assert_eq!(kind, "<f2");
-    let halves: Vec<u16> = body.as_chunks::<2>().0.iter().map(|half| u16::from_le_bytes(*half)).collect();
-    let mut floats = vec![0.0; halves.len()];
-    decode_f16(&halves, &mut floats);
-    floats.chunks_mut(columns).for_each(|row| assert!(normalize(row)));
-    (columns, floats)
-}
-
-fn ids(path: &Path) -> Vec<Vec<u32>> {
-    let (kind, columns, body) = npy(path);
-    let ids: Vec<u32> = match kind.as_str() {
-        "<i4" => body.as_chunks::<4>().0.iter().map(|id| i32::from_le_bytes(*id) as u32).collect(),
-        "<i8" => body.as_chunks::<8>().0.iter().map(|id| i64::from_le_bytes(*id) as u32).collect(),
-        other => panic!("ids of {other}"),
-    };
-    ids.chunks(columns).map(<[u32]>::to_vec).collect()
+fn read(path: &Path) -> Npy {
+    Npy::read(path).unwrap_or_else(|error| panic!("{error}"))
 }
 
 struct WallClock(Instant);

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod host;
+#[path = "../../../../benches/load/src/npy.rs"]
 mod npy;
 
 use std::fs;
@@ -40,7 +41,7 @@ fn main() {
     let directory = Path::new(&directory);
     let questions = Questions::read(directory);
     let before = host::resident_mb();
-    let (dimension, base) = Npy::read(&directory.join("base.f16.npy")).vectors();
+    let (dimension, base) = read(&directory.join("base.f16.npy")).vectors().expect("rows of norm one");
     let base = Vectors { dimension, data: Arc::new(base) };
     let settings = IndexSettings::default();
     let spec = IndexSpec {
@@ -90,6 +91,16 @@ fn build(data: &str, spec: &IndexSpec, base: &Vectors, before: f64) -> Arc<dyn V
     graph
 }
 
+fn read(path: &Path) -> Npy {
+    Npy::read(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The rows for which a column of truth values is true.
+fn rows(mask: &Npy) -> RowSet {
+    assert_eq!(mask.descriptor, "|b1");
+    RowSet::from_fn(mask.body.len(), |row| mask.body[row] != 0)
+}
+
 /// The true neighbours of each query, of all rows or of those of one filter.
 struct Case {
     label: String,
@@ -100,8 +111,8 @@ struct Case {
 impl Case {
     fn read(directory: &Path, label: &str) -> Self {
         let mask = directory.join(format!("mask_{label}.npy"));
-        let allow = mask.exists().then(|| Npy::read(&mask).rows());
-        Self { label: label.to_owned(), truth: Npy::read(&directory.join(format!("gt_{label}.npy"))).neighbours(), allow }
+        let allow = mask.exists().then(|| rows(&read(&mask)));
+        Self { label: label.to_owned(), truth: read(&directory.join(format!("gt_{label}.npy"))).neighbours().expect("ids"), allow }
     }
 
     /// Those that the directory has masks of, the widest first.
@@ -133,7 +144,7 @@ struct Pass {
 
 impl Questions {
     fn read(directory: &Path) -> Self {
-        let (dimension, queries) = Npy::read(&directory.join("queries.f16.npy")).vectors();
+        let (dimension, queries) = read(&directory.join("queries.f16.npy")).vectors().expect("rows of norm one");
         Self {
             data: directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             queries: queries.chunks(dimension).map(<[f32]>::to_vec).collect(),
