@@ -82,6 +82,18 @@ pub struct PortError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// An error with its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(c) = cause {
+        line.push_str(": ");
+        line.push_str(&c.to_string());
+        cause = c.source();
+    }
+    line
+}
+
 impl PortError {
     /// A failure of `op` on `subject`.
     pub fn new(fault: Fault, op: &'static str, subject: impl fmt::Display, message: impl Into<String>) -> Self {

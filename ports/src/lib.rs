@@ -32,7 +32,7 @@ pub use database::{
     SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
-pub use error::{Fault, PortError, Result};
+pub use error::{Fault, PortError, Result, chain};
 pub use filesystem::{Filesystem, ObjectInfo, PutMode, Reserve, Space};
 pub use index::{
     IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors,

@@ -10,9 +10,9 @@ use proximadb_axis::BuiltinMetric;
 use proximadb_config::PluginLimits;
 use proximadb_model::MetricKind;
 use proximadb_plugins::{Check, Interruption, PluginHost, PluginOptions, check_assigner, check_metric};
-use proximadb_ports::{Clock, Metric};
+use proximadb_ports::{Clock, Metric, chain};
 
-use crate::plugins::{chain, options_of};
+use crate::plugins::options_of;
 use crate::say;
 
 /// The name under which it is checked.

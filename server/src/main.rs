@@ -45,14 +45,8 @@ fn main() -> ExitCode {
     match start(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut line = error.to_string();
-            let mut cause = error.source();
-            while let Some(c) = cause {
-                line = format!("{line}: {c}");
-                cause = c.source();
-            }
             // Standard error may be closed; there is nobody else to tell.
-            let _ = writeln!(std::io::stderr(), "proximadb-server: {line}");
+            let _ = writeln!(std::io::stderr(), "proximadb-server: {}", proximadb_ports::chain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -15,7 +15,7 @@ use proximadb_engine::MetricSource;
 use proximadb_filesystem::{DeadlineSettings, deadlined};
 use proximadb_model::{Invalid, MetricKind};
 use proximadb_plugins::{BreakerOptions, Interruption, MetricPlugin, PluginHost, PluginOptions, PluginUse, WasmAssigner};
-use proximadb_ports::{Assigner, Clock, Fault, Metric, PluginList, PluginStatus, PortError, Result, Traverse};
+use proximadb_ports::{Assigner, Clock, Fault, Metric, PluginList, PluginStatus, PortError, Result, Traverse, chain};
 use tokio::task::spawn_blocking;
 
 use crate::registry::store_options;
@@ -234,18 +234,6 @@ fn own_folder(folder: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("others may write it (mode {:o})", there.mode() & 0o777)));
     }
     Ok(())
-}
-
-/// An error with its causes on one line, for people.
-pub(crate) fn chain(error: &PortError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(c) = cause {
-        line.push_str(": ");
-        line.push_str(&c.to_string());
-        cause = c.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 //! Handlers know no request id, so a problem travels in the extensions of an empty response and is written out by the front
 //! (`front.rs`), which also gives a problem to every error that is not ours.
 
-use std::error::Error;
-
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use proximadb_model::Invalid;
-use proximadb_ports::{Fault, PortError};
+use proximadb_ports::{Fault, PortError, chain};
 use serde::Serialize;
 
 use crate::fault_status::http_status;
@@ -114,17 +112,10 @@ impl From<PortError> for Problem {
             Fault::Invalid => error.message.clone(),
             _ => format!("{}: {}", error.subject, error.message),
         };
-        let mut cause = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            cause.push_str(": ");
-            cause.push_str(&inner.to_string());
-            source = inner.source();
-        }
         Self {
             field: error.field.clone(),
             retryable: error.fault.is_retryable(),
-            cause: Some(cause),
+            cause: Some(chain(&error)),
             ..Self::new(http_status(error.fault), error.fault.code(), detail)
         }
     }

@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, Timestamp, plan};
-use proximadb_ports::{Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
+use proximadb_ports::{
+    Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors, chain,
+};
 use tokio::sync::mpsc;
 
 use crate::env::Env;
 use crate::segment_build::{self, LiveRows, MemtableRows};
 use crate::shard_files::ShardFiles;
-use crate::site::chain;
 use crate::snapshot::{Segment, SegmentView, Snapshot};
 
 /// Time for sampling the recall of a new graph, after which it stays unknown; a plugin may take long for its part.

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use proximadb_model::limits::{FILTER_FIELDS_MAX, FILTER_READS_MAX};
 use proximadb_model::{FieldIndex, FieldIndexBuilder, Filter, RowSet, Value, filter_paths};
-use proximadb_ports::{Clock, Executor, Fault, PortError, Result, SegmentReader, Telemetry, ValueVisitor};
+use proximadb_ports::{Clock, Executor, Fault, PortError, Result, SegmentReader, Telemetry, ValueVisitor, chain};
 use tokio::sync::{Semaphore, oneshot};
-
-use crate::site::chain;
 
 /// What was used within this time is not given up for another field, so that two do not take turns in reading their files.
 const KEPT_FOR: Duration = Duration::from_secs(60);

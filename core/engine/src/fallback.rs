@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proximadb_model::{SiteId, SiteMap, Subject};
-use proximadb_ports::{Assigner, Fault, PortError, Result};
+use proximadb_ports::{Assigner, Fault, PortError, Result, chain};
 
 use crate::placement::BuiltinAssigner;
-use crate::site::chain;
 
 /// A strategy of which the answer may fail, and one that is asked then.
 ///

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use proximadb_model::{
     Epoch, FileId, Manifest, ManifestNumber, Memtable, Operation, RememberedWrite, SegmentEntry, Sequence, ShardId, SiteId, WriteBatch,
 };
-use proximadb_ports::{Fault, Loss, Metric, PortError, Result, mutants};
+use proximadb_ports::{Fault, Loss, Metric, PortError, Result, chain, mutants};
 use tokio::sync::mpsc;
 
 use crate::background::Workshop;
@@ -18,7 +18,7 @@ use crate::layout;
 use crate::parts::SiteAccess;
 use crate::shard::{HandedOver, Shard};
 use crate::shard_files::{Put, ShardFiles};
-use crate::site::{SiteRef, chain};
+use crate::site::SiteRef;
 use crate::snapshot::{SegmentView, Snapshot};
 use crate::writer::{Inbox, Writer, may_truncate, remember};
 use crate::{repair, segment_build};

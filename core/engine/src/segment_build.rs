@@ -8,13 +8,12 @@ use proximadb_model::{
     Collection, FileId, IdTable, Manifest, Memtable, Projection, RecordId, RowSet, Rows, SegmentEntry, SegmentMeta, Sequence, SidecarMeta,
     Timestamp, plan,
 };
-use proximadb_ports::{Fault, Metric, Originals, PortError, Result, RowStream, SegmentReader, VectorIndex, Vectors};
+use proximadb_ports::{Fault, Metric, Originals, PortError, Result, RowStream, SegmentReader, VectorIndex, Vectors, chain};
 use tokio::sync::mpsc;
 
 use crate::columns::ColumnKeeper;
 use crate::env::Env;
 use crate::shard_files::ShardFiles;
-use crate::site::chain;
 use crate::snapshot::{Awaited, Segment, SegmentView};
 
 /// Rows handed to the store in one block.

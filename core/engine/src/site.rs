@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use proximadb_model::plan::Room;
 use proximadb_model::{DiskKind, Manifest, SiteId};
-use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Recovered, Result, Space};
+use proximadb_ports::{Fault, Filesystem, PortError, PutMode, Recovered, Result, Space, chain};
 use tokio::sync::Notify;
 
 use crate::layout;
@@ -219,18 +219,6 @@ impl Site {
 
 /// A site shared by whoever has to do with it.
 pub(crate) type SiteRef = Arc<Site>;
-
-/// An error with its causes on one line, for people.
-pub(crate) fn chain(error: &PortError) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(c) = cause {
-        line.push_str(": ");
-        line.push_str(&c.to_string());
-        cause = c.source();
-    }
-    line
-}
 
 const HEADER: &str = "proximadb site\nversion = 1\nid = ";
 

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use proximadb_model::limits::{GROUP_REQUESTS_MAX, IDEMPOTENCY_KEYS_MAX};
 use proximadb_model::{CollectionPatch, Epoch, FileId, Memtable, RememberedWrite, Sequence, ShardState, Uid, WriteBatch, plan};
-use proximadb_ports::{Durability, Fault, PortError, Result, WalWriter, mutants};
+use proximadb_ports::{Durability, Fault, PortError, Result, WalWriter, chain, mutants};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::background::{Event, Workshop};
 use crate::resolve::{self, Resolved};
 use crate::shard::{Order, Shard, ShardOutcome, ShardWrite};
 use crate::shard_files::Put;
-use crate::site::chain;
 use crate::snapshot::Snapshot;
 
 mod commit;

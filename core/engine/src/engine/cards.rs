@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proximadb_model::{CollectionId, Manifest, ShardId, ShardState, SiteId};
-use proximadb_ports::{Fault, PortError, PutMode, Result};
+use proximadb_ports::{Fault, PortError, PutMode, Result, chain};
 
 use super::Engine;
 use super::discovery::Known;
 use crate::layout;
 use crate::parts::SiteAccess;
 use crate::shard::Shard;
-use crate::site::{SiteRef, chain};
+use crate::site::SiteRef;
 
 /// A shard's manifest without what only its own site needs.
 fn card_of(shard: &Shard) -> Manifest {

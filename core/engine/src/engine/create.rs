@@ -7,7 +7,7 @@ use proximadb_model::{
     Collection, CollectionId, CollectionSpec, Epoch, Manifest, ManifestNumber, Memtable, PinnedMetric, Sequence, ShardId, ShardState,
     SiteId, SiteMap, SiteView, Subject,
 };
-use proximadb_ports::{Fault, Metric, PortError, Result};
+use proximadb_ports::{Fault, Metric, PortError, Result, chain};
 use tokio::sync::mpsc;
 
 use super::Engine;
@@ -16,7 +16,7 @@ use crate::catalog::{OpenCollection, Slot};
 use crate::recover;
 use crate::shard::Shard;
 use crate::shard_files::{Put, ShardFiles};
-use crate::site::{SiteRef, chain};
+use crate::site::SiteRef;
 use crate::snapshot::Snapshot;
 
 impl Engine {

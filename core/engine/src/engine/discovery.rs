@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use proximadb_model::{Collection, CollectionId, CollectionPatch, ShardId, ShardState, SiteId};
-use proximadb_ports::{Fault, PortError};
+use proximadb_ports::{Fault, PortError, chain};
 
 use super::Engine;
 use crate::catalog::{OpenCollection, Slot};
 use crate::recover::{self, FoundShard, Scanned};
 use crate::shard::Shard;
-use crate::site::chain;
 
 /// What was found on the sites besides the shards that were opened.
 #[derive(Default)]

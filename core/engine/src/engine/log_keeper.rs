@@ -1,12 +1,12 @@
 //! Keeping logs short: shards that hold back the oldest file of a log that has grown too long are flushed.
 
+use proximadb_ports::chain;
 use std::sync::{Arc, Weak};
 
 use proximadb_model::CollectionRef;
 use tokio::sync::watch;
 
 use super::Engine;
-use crate::site::chain;
 
 impl Engine {
     /// Flushes the shards that keep the oldest file of a log that has grown too long, so that it can be freed.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use proximadb_model::{Sequence, ShardState, SiteMap, Strategy, Subject, Timestamp};
-use proximadb_ports::{Fault, PortError, PutMode, Result, TaskStatus};
+use proximadb_ports::{Fault, PortError, PutMode, Result, TaskStatus, chain};
 
 use super::Engine;
 use crate::catalog::{OpenCollection, Slot};
@@ -13,7 +13,7 @@ use crate::layout;
 use crate::parts::SiteAccess;
 use crate::recover::{self, scan_site};
 use crate::shard::{HandedOver, Shard};
-use crate::site::{SiteRef, chain};
+use crate::site::SiteRef;
 
 /// By how much the epoch of a shard that is moved is beyond its last one.
 const MOVED: u64 = 1;

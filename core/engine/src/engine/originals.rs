@@ -5,14 +5,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use proximadb_model::ShardId;
-use proximadb_ports::Fault;
+use proximadb_ports::{Fault, chain};
 use tokio::sync::watch;
 
 use super::Engine;
 use crate::env::Env;
 use crate::segment_build;
 use crate::shard::Shard;
-use crate::site::chain;
 use crate::snapshot::Segment;
 
 /// Pause before what could not be read is tried again.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Engine;
+use proximadb_ports::chain;
+
 use crate::repair::{self, Pace};
 use crate::shard_files::ShardFiles;
-use crate::site::{SiteRef, chain};
+use crate::site::SiteRef;
 
 /// Runs for one site until the engine is stopped or gone.
 pub(super) async fn scrub_site(engine: Weak<Engine>, site: SiteRef, mut stopped: watch::Receiver<bool>) {

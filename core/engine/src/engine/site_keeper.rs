@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use proximadb_model::plan::{Room, room_left};
 use proximadb_model::{DiskKind, SiteId};
-use proximadb_ports::{Fault, PortError, PutMode, Result, Space};
+use proximadb_ports::{Fault, PortError, PutMode, Result, Space, chain};
 use tokio::sync::{oneshot, watch};
 
 use super::Engine;
@@ -18,7 +18,7 @@ use crate::catalog::Slot;
 use crate::layout;
 use crate::parts::SiteAccess;
 use crate::recover::{Scanned, scan_site};
-use crate::site::{Condition, SiteRef, chain, read_marker};
+use crate::site::{Condition, SiteRef, read_marker};
 
 /// Looks that fail one after the other before a site counts as gone.
 const FAILURES_MAX: u32 = 2;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, RowSet, SegmentEntry, ShardState};
-use proximadb_ports::{Fault, PortError, Result, mutants};
+use proximadb_ports::{Fault, PortError, Result, chain, mutants};
 
-use super::{Event, Put, Snapshot, Writer, chain};
+use super::{Event, Put, Snapshot, Writer};
 use crate::background::{Flushed, Indexed, Merged};
 use crate::snapshot::SegmentView;
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, SegmentEntry, ShardState};
-use proximadb_ports::{Fault, PortError, Result};
+use proximadb_ports::{Fault, PortError, Result, chain};
 use tokio::sync::mpsc;
 
 use super::{Event, Inbox, Put, Snapshot, Writer};
@@ -109,7 +109,7 @@ impl Writer {
     /// Removes from the target what was copied for nothing, as far as that is possible; a later move to it overwrites it.
     async fn clear_target(shop: &Workshop) {
         if let Err(e) = shop.files.delete_all().await {
-            tracing::warn!(shard = %shop.files.shard, error = super::chain(&e), "what a failed move had copied could not be removed");
+            tracing::warn!(shard = %shop.files.shard, error = chain(&e), "what a failed move had copied could not be removed");
         }
     }
 
