@@ -83,7 +83,7 @@ pub struct PortError {
 }
 
 /// An error with its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain<E: Error + ?Sized>(error: &E) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(c) = cause {
