@@ -74,14 +74,17 @@ impl Pool {
 
     #[inline]
     fn offer(&mut self, place: Place) -> bool {
-        if self.places.len() == self.room {
-            match self.places.last() {
-                Some(&last) if place < last => self.places.pop(),
-                _ => return false,
-            };
+        if self.places.len() < self.room {
+            self.places.push(place);
+        } else if self.places.last().is_none_or(|&last| place >= last) {
+            return false;
         }
+        // Where it belongs nobody can foresee, so no branch is taken on it; what moves is little, so no call is made for it.
         let at = self.places.partition_point(|&other| other < place);
-        self.places.insert(at, place);
+        let mut moving = place;
+        for later in &mut self.places[at..] {
+            std::mem::swap(later, &mut moving);
+        }
         self.next = self.next.min(at);
         true
     }
@@ -113,7 +116,7 @@ pub(crate) fn scan(
     trail: &mut Trail,
     counters: &mut SearchCounters,
 ) -> Result<()> {
-    let Trail { pool, fresh, near, coming, products, .. } = trail;
+    let Trail { pool, fresh, near, coming, products, estimates, .. } = trail;
     pool.start(ef);
     near.clear();
     fresh.clear();
@@ -128,7 +131,7 @@ pub(crate) fn scan(
         codes.keys(probe, near, products, |node, key| {
             pool.offer(Place::new(key, node));
         });
-        codes.sift(probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
+        codes.sift(probe, fresh, estimates, pool.bound().unwrap_or(f32::INFINITY));
         std::mem::swap(near, fresh);
         std::mem::swap(fresh, coming);
         if near.is_empty() && fresh.is_empty() {
@@ -136,6 +139,40 @@ pub(crate) fn scan(
         }
     }
     Ok(())
+}
+
+/// How far a walk goes.
+///
+/// It ends when no node in its pool is left to expand. With a margin it ends sooner, when the next one is farther than the `k`-th nearest
+/// by more than that share: queries among close neighbours end soon, those among many equally far ones go on (Al-Jazzazi et al., "Distance
+/// adaptive beam search for provably accurate graph-based nearest neighbor search", section 3; here the share is of squared distances).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Nodes that the pool holds.
+    pub(crate) room: usize,
+    /// The place that distances are compared with, from 1.
+    pub(crate) k: usize,
+    /// None where only the room counts.
+    pub(crate) margin: Option<f32>,
+}
+
+impl Reach {
+    /// As far as `ef` nearest nodes lead.
+    pub(crate) fn breadth(ef: usize) -> Self {
+        Self { room: ef, k: ef, margin: None }
+    }
+
+    /// The key beyond which no node is worth a look.
+    #[inline]
+    fn limit<L>(&self, beam: &Beam<'_, L>, pool: &Pool) -> f32 {
+        match (self.margin, self.k.checked_sub(1).and_then(|at| pool.places().get(at))) {
+            // Codes that are as near as rounding can tell may belong to nearer rows.
+            (Some(margin), Some(kth)) => {
+                kth.key() + (margin * beam.probe.squared(kth.key())).max(beam.codes.doubt(&beam.probe, kth.node()))
+            }
+            _ => f32::INFINITY,
+        }
+    }
 }
 
 /// One query on one layer.
@@ -158,7 +195,7 @@ impl<L: Links> Beam<'_, L> {
                 self.codes.prefetch_head(neighbour);
                 trail.fresh.push(neighbour);
             });
-            self.codes.sift(&self.probe, &mut trail.fresh, &mut trail.products, before.key());
+            self.codes.sift(&self.probe, &mut trail.fresh, &mut trail.estimates, before.key());
             self.codes.keys(&self.probe, &trail.fresh, &mut trail.products, |node, key| best = best.min(Place::new(key, node)));
             counters.hops += 1;
             counters.code_distances += trail.fresh.len() as u64;
@@ -168,30 +205,31 @@ impl<L: Links> Beam<'_, L> {
         }
     }
 
-    /// Leaves the `ef` nearest nodes that a walk from `entries` meets in the trail's pool.
+    /// Leaves the nearest nodes that a walk from `entries` meets in the trail's pool, as many as the reach has room for.
     ///
     /// Memory is asked for one step before it is used: a step compares the codes asked for in the last one, takes the next node,
     /// sifts the heads asked for in the last one, which asks for codes, and asks for the heads of the node's neighbours.
     ///
     /// # Errors
     /// `Deadline`.
-    pub(crate) fn walk(&self, entries: &[u32], ef: usize, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+    pub(crate) fn walk(&self, entries: &[u32], reach: Reach, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         trail.visited.clear();
-        trail.pool.start(ef);
+        trail.pool.start(reach.room);
         trail.near.clear();
         trail.near.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         trail.fresh.clear();
         loop {
-            let Trail { pool, fresh, near, products, .. } = trail;
+            let Trail { pool, fresh, near, products, estimates, .. } = trail;
             counters.code_distances += near.len() as u64;
             self.codes.keys(&self.probe, near, products, |node, key| {
                 pool.offer(Place::new(key, node));
             });
-            let next = pool.take();
+            let limit = reach.limit(self, pool);
+            let next = pool.take().filter(|next| next.key() <= limit);
             if let Some(next) = next {
                 self.links.prefetch(next.node());
             }
-            self.codes.sift(&self.probe, fresh, products, pool.bound().unwrap_or(f32::INFINITY));
+            self.codes.sift(&self.probe, fresh, estimates, pool.bound().unwrap_or(f32::INFINITY).min(limit));
             std::mem::swap(fresh, near);
             fresh.clear();
             match next {
@@ -210,12 +248,17 @@ impl<L: Links> Beam<'_, L> {
             self.budget.check()?;
         }
         let Trail { visited, fresh, .. } = trail;
+        // Which ones were met before nobody can foresee, so no branch is taken on it.
+        fresh.resize(self.links.width(), 0);
+        let mut new = 0;
         self.links.each(node, |neighbour| {
-            if visited.insert(neighbour) {
-                self.codes.prefetch_head(neighbour);
-                fresh.push(neighbour);
-            }
+            fresh[new] = neighbour;
+            new += usize::from(visited.insert(neighbour));
         });
+        fresh.truncate(new);
+        for &neighbour in &*fresh {
+            self.codes.prefetch_head(neighbour);
+        }
         Ok(())
     }
 }

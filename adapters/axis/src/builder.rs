@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proximadb_ports::{Budget, Result, SearchCounters};
 
-use crate::beam::{Beam, Place};
+use crate::beam::{Beam, Place, Reach};
 use crate::codes::{Codes, Slack};
 use crate::heads::Planes;
-use crate::layers::{GrowingLayer, Layer, layer_nodes};
+use crate::layers::{GrowingLayer, Layer, Links, layer_nodes};
 use crate::scratch::Scratch;
 use crate::select::Selector;
 
@@ -140,7 +140,7 @@ impl<'a> Builder<'a> {
                 hand.entries.push(entry);
                 continue;
             }
-            beam.walk(&hand.entries, self.shape.ef, trail, &mut counters)?;
+            beam.walk(&hand.entries, Reach::breadth(self.shape.ef), trail, &mut counters)?;
             hand.entries.clear();
             hand.entries.extend(trail.pool.places().iter().map(|place| place.node()));
             // Another thread may have met this node on a higher layer and linked to it here already: it is no neighbour of itself.
@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
     /// Puts `newcomer` on the full list of `node`, if it is worth a place there.
     fn crowd_out(&self, layer: &GrowingLayer, node: u32, newcomer: u32, selector: &mut Selector<'_>, around: &mut Vec<Place>) {
         let mut nodes = vec![newcomer];
-        crate::layers::Links::each(layer, node, |neighbour| nodes.push(neighbour));
+        layer.each(node, |neighbour| nodes.push(neighbour));
         around.clear();
         let mut products = Vec::new();
         self.codes.keys(&self.codes.probe_node(node), &nodes, &mut products, |other, key| around.push(Place::new(key, other)));

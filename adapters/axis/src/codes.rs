@@ -6,7 +6,7 @@
 //! dot product get one more component that brings them all to the longest row's norm, and queries a zero there: then the
 //! nearest row is the one of the greatest product (Bachrach et al., "Speeding up the Xbox recommender system", section 3).
 
-use proximadb_kernels::{active, normalize, prefetch};
+use proximadb_kernels::{PlanesQuery, active, normalize, prefetch};
 use proximadb_ports::Vectors;
 
 use crate::aligned::AlignedRows;
@@ -25,6 +25,8 @@ const SAMPLE_NEAR: usize = 16;
 const SAMPLE_OTHERS: std::ops::Range<usize> = 128..256;
 /// The share of rows that are not near which may still pass for near, if signs are to save anything.
 const PASSING_SHARE: f32 = 0.5;
+/// Standard deviations that the keys of codes are taken to be off.
+const DOUBT: f32 = 2.0;
 /// Standard deviations that estimates are given for free, where nothing tells that fewer will do.
 pub(crate) const GENEROSITY: f32 = 1.0;
 const LEVELS: f32 = 127.0;
@@ -58,17 +60,28 @@ pub(crate) struct Probe<'a> {
     norm: f32,
     product: f32,
     lift: f32,
-    /// For estimates: the key is about `constant + norm * row.norm - row.spread * (gain * sum + offset) - lift * row.lift`.
-    planes: Option<&'a Planes>,
-    gain: f32,
-    offset: f32,
+    /// Added to a key it gives the squared distance, in the unit of keys.
+    apart: f32,
+    /// The squared norm of the query's code, in its steps.
+    steps: f32,
+    /// For estimates by signs; none where they are not to be used.
+    estimating: Option<PlanesQuery<'a>>,
+}
+
+impl Probe<'_> {
+    /// The squared distance that a key stands for, in the unit of keys.
+    #[inline]
+    pub(crate) fn squared(&self, key: f32) -> f32 {
+        (key + self.apart).max(0.0)
+    }
 }
 
 fn estimating<'a>(probe: Probe<'a>, planes: &'a Planes, slack: Slack) -> Probe<'a> {
     let Some(slack) = slack else { return probe };
-    let gain = probe.product * 2.0 * planes.step;
-    let offset = probe.product * (slack * planes.length - planes.step * planes.total);
-    Probe { planes: Some(planes), gain, offset, ..probe }
+    let Probe { constant, norm, product, lift, .. } = probe;
+    let gain = product * 2.0 * planes.step;
+    let offset = product * (slack * planes.length - planes.step * planes.total);
+    Probe { estimating: Some(PlanesQuery { planes: &planes.words, constant, norm, gain, offset, lift }), ..probe }
 }
 
 /// What estimates by signs are given for free, a share of the norms; none where signs are not to be used.
@@ -214,7 +227,9 @@ impl Codes {
     /// What compares a query.
     pub(crate) fn probe<'a>(&self, query: &'a QueryCode, slack: Slack) -> Probe<'a> {
         let code = &query.code.row(0)[..self.dimension];
-        let probe = Probe { code, constant: 0.0, norm: query.norm, product: 1.0, lift: 0.0, planes: None, gain: 0.0, offset: 0.0 };
+        let steps = query.length * query.length;
+        let (norm, apart) = (query.norm, steps / (4.0 * query.norm));
+        let probe = Probe { code, constant: 0.0, norm, product: 1.0, lift: 0.0, apart, steps, estimating: None };
         estimating(probe, &query.planes, slack)
     }
 
@@ -222,7 +237,7 @@ impl Codes {
     pub(crate) fn probe_node(&self, node: u32) -> Probe<'_> {
         let Head { scale, norm, lift, .. } = self.heads.of(node);
         let (code, product, lift) = (self.code(node), 2.0 * scale, 2.0 * lift);
-        Probe { code, constant: norm, norm: 1.0, product, lift, planes: None, gain: 0.0, offset: 0.0 }
+        Probe { code, constant: norm, norm: 1.0, product, lift, apart: 0.0, steps: 0.0, estimating: None }
     }
 
     /// As [`Self::probe_node`], for a walk: it can sift.
@@ -251,25 +266,23 @@ impl Codes {
         }
     }
 
-    /// Drops the nodes whose keys are most likely beyond `bound`; it may drop some that are just within. `sums` is room for as
-    /// many.
+    /// Drops the nodes whose keys are most likely beyond `bound`, and asks for the codes of the others; it may drop some that are just
+    /// within. `keys` is room for as many.
     #[inline]
-    pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, sums: &mut Vec<i32>, bound: f32) {
-        let Some(planes) = probe.planes else { return };
-        self.heads.sums(planes, nodes, sums);
-        let (stride, all) = (self.rows.stride(), self.rows.all());
+    pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, keys: &mut Vec<f32>, bound: f32) {
+        let Some(estimating) = &probe.estimating else { return };
+        self.heads.estimates(estimating, nodes, keys);
+        // Which ones pass nobody can foresee, so no branch is taken on it.
         let mut kept = 0;
-        for at in 0..nodes.len() {
-            let node = nodes[at];
-            let Head { norm, spread, lift, .. } = self.heads.of(node);
-            let key = probe.constant + probe.norm * norm - spread * (probe.gain * sums[at] as f32 + probe.offset) - probe.lift * lift;
-            if key < bound {
-                prefetch(&all[node as usize * stride..][..stride]);
-                nodes[kept] = node;
-                kept += 1;
-            }
+        for (at, &key) in keys.iter().enumerate() {
+            nodes[kept] = nodes[at];
+            kept += usize::from(key < bound);
         }
         nodes.truncate(kept);
+        let (stride, all) = (self.rows.stride(), self.rows.all());
+        for &node in &*nodes {
+            prefetch(&all[node as usize * stride..][..stride]);
+        }
     }
 
     /// The key of one node.
@@ -280,13 +293,14 @@ impl Codes {
         probe.constant + probe.norm * norm - probe.product * scale * product - probe.lift * lift
     }
 
-    /// The standard deviation of what the difference between two keys of a query, one of them this node's, is off: each component
-    /// of either code by up to half a step, as often by little as by much.
-    pub(crate) fn error(&self, query: &QueryCode, node: u32) -> f32 {
+    /// What the key of a query may well be off at this node: so many standard deviations of the difference between two keys, for each
+    /// component of either code is off by up to half a step, as often by little as by much.
+    #[inline]
+    pub(crate) fn doubt(&self, probe: &Probe<'_>, node: u32) -> f32 {
         let Head { scale, norm, lift, .. } = self.heads.of(node);
         let by_query = norm - lift * lift;
-        let by_row = (query.length * scale).powi(2);
-        ((by_query + by_row).max(0.0) * 2.0 / 12.0).sqrt()
+        let by_row = probe.steps * scale * scale;
+        DOUBT * ((by_query + by_row).max(0.0) * 2.0 / 12.0).sqrt()
     }
 
     /// Where a row lies in the space that codes divide.
@@ -332,6 +346,7 @@ impl Codes {
         }
         let sample: Vec<u32> = (0..SAMPLE as u32).collect();
         let (mut products, mut planes, mut errors, mut misses) = (Vec::new(), Planes::default(), Vec::new(), Vec::new());
+        let mut estimate = Vec::new();
         for one in (0..SAMPLE as u32).step_by(SAMPLE / SAMPLE_PROBES) {
             let probe = self.probe_node(one);
             planes.set(probe.code, steps_length(probe.code), self.heads.words());
@@ -342,10 +357,9 @@ impl Codes {
             let bound = keys[SAMPLE_NEAR - 1].0;
             // How much slack it takes to bring the estimate of a key down to a bound.
             let mut slack = |other: u32, bound: f32| {
-                self.heads.sums(&planes, &[other], &mut products);
-                let Head { norm, spread, lift, .. } = self.heads.of(other);
-                let product = (probe.constant + norm - probe.lift * lift - bound) / probe.product;
-                (product / spread - planes.step * (2.0 * products[0] as f32 - planes.total)) / planes.length
+                let Some(estimating) = &estimating(probe, &planes, Some(0.0)).estimating else { return 0.0 };
+                self.heads.estimates(estimating, &[other], &mut estimate);
+                (estimate[0] - bound) / (probe.product * self.heads.of(other).spread * planes.length)
             };
             errors.extend(keys[..SAMPLE_NEAR].iter().map(|&(key, other)| slack(other, key)));
             misses.extend(keys[SAMPLE_OTHERS].iter().map(|&(_, other)| slack(other, bound)));

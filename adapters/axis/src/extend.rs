@@ -4,7 +4,7 @@
 
 use crate::beam::Place;
 use crate::codes::Codes;
-use crate::layers::{GrowingLayer, Layer, NONE};
+use crate::layers::{GrowingLayer, Layer, Links, NONE};
 use crate::select::Selector;
 
 /// The nodes of a graph that stay, with their numbers in the one that it becomes part of.

@@ -11,12 +11,12 @@ use proximadb_ports::{
     VectorIndex, Vectors,
 };
 
-use crate::beam::{self, Beam, Place};
+use crate::beam::{self, Beam, Place, Reach};
 use crate::builder::{Builder, Shape, shuffled};
 use crate::builtin::Measure;
 use crate::codes::{Codes, GENEROSITY, Probe, SignError, Slack};
 use crate::extend::Kept;
-use crate::layers::Layer;
+use crate::layers::{Layer, Links};
 use crate::recall::{self, HeldOut, Recalls};
 use crate::scan::{Scan, check_query};
 use crate::scratch::{Scratch, ScratchPool, Trail};
@@ -25,8 +25,6 @@ use crate::sidecar::{Read, Sidecar};
 pub(crate) const KIND: &str = "graph";
 /// Neighbours that a node can be given; the model's settings allow no others.
 pub(crate) const M_RANGE: std::ops::RangeInclusive<usize> = 4..=128;
-/// Standard deviations that the keys of codes are taken to be off when finds are compared again.
-const DOUBT: f32 = 2.0;
 /// Rows that a scan of codes compares in the time of one place of a walk's breadth: a place costs a node's expansion, some
 /// dozens of scattered neighbours; a scanned row costs one, and is mostly passed over by its signs.
 const SCANNED_A_PLACE: usize = 48;
@@ -47,6 +45,8 @@ const RECALL_LOST_MAX: f32 = 0.03;
 const SPREAD: f32 = 3.0;
 /// A walk that finds less than one in so many of the rows it should is done again as a scan.
 const FOUND_SHARE: usize = 4;
+/// Places in the pool of a walk that ends by its margin, for each of its breadth.
+const ROOM: usize = 4;
 
 /// Makes graphs for cosine, euclidean and dot product.
 ///
@@ -207,7 +207,7 @@ fn m_of(spec: &IndexSpec) -> usize {
 /// The least slack that costs held-out rows next to no recall; none where signs cost some whatever they are given.
 fn least_slack(graph: &Graph<'_>, held_out: &HeldOut<'_>, error: Option<SignError>) -> Result<Slack> {
     let mut scratch = Scratch::new(graph.order.len());
-    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, TRIED_BREADTH, &mut scratch);
+    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, TRIED_BREADTH, None, &mut scratch);
     let Some(error) = error else { return Ok(None) };
     let without = recall(None)?;
     for deviations in SLACKS {
@@ -244,6 +244,17 @@ pub struct GraphIndex {
     scratch: ScratchPool,
 }
 
+/// What a search wants of a walk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Rows to find.
+    pub(crate) k: usize,
+    /// Breadth, at least `k`.
+    pub(crate) ef: usize,
+    /// The margin that finds as much as this breadth does, where it was measured.
+    pub(crate) margin: Option<f32>,
+}
+
 /// What a walk and the ordering of its finds need.
 pub(crate) struct Graph<'a> {
     pub(crate) measure: Measure,
@@ -260,11 +271,12 @@ pub(crate) struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// Leaves what the walk found in the scratch's pool: with luck `ef` nodes that count, and `k` at least where there are so many.
+    /// Leaves what the walk found in the scratch's pool: with luck `ef` nodes that count, and `k` at least where there are so many. A
+    /// margin ends walks sooner where all rows count.
     pub(crate) fn walk(
         &self,
         query: &[f32],
-        (k, ef): (usize, usize),
+        Want { k, ef, margin }: Want,
         allow: Option<&RowSet>,
         budget: &Budget,
         scratch: &mut Scratch,
@@ -273,7 +285,11 @@ impl Graph<'_> {
         let Scratch { trail, query: code, floats } = scratch;
         self.codes.query(query, self.slack, code, floats);
         let probe = self.codes.probe(code, self.slack);
-        let Some(allow) = allow else { return self.walk_all(probe, ef, budget, trail, counters) };
+        let Some(allow) = allow else {
+            // With a margin the room is there so that it does not decide.
+            let reach = margin.map_or(Reach::breadth(ef), |_| Reach { room: ef.saturating_mul(ROOM), k: k.max(recall::K), margin });
+            return self.walk_all(probe, reach, budget, trail, counters);
+        };
         let (rows, allowed) = (self.order.len(), allow.count());
         let scan = |trail: &mut Trail, counters: &mut SearchCounters| {
             let probe = self.codes.probe(code, self.scan_slack);
@@ -286,21 +302,21 @@ impl Graph<'_> {
         if allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
             return scan(trail, counters);
         }
-        self.walk_all(probe, breadth, budget, trail, counters)?;
+        self.walk_all(probe, Reach::breadth(breadth), budget, trail, counters)?;
         trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
         // If so few of them count, the query lies far from those that do.
         if trail.pool.places().len() < k.max(ef.div_ceil(FOUND_SHARE)) { scan(trail, counters) } else { Ok(()) }
     }
 
     /// Walks as if every row counted.
-    fn walk_all(&self, probe: Probe<'_>, ef: usize, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+    fn walk_all(&self, probe: Probe<'_>, reach: Reach, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         let Some((lowest, upper)) = self.layers.split_first() else { return Ok(()) };
         let mut entry = 0;
         for links in upper.iter().rev() {
             entry = Beam { codes: self.codes, links, probe, budget }.descend(entry, trail, counters);
         }
         counters.graph_walks += 1;
-        Beam { codes: self.codes, links: lowest, probe, budget }.walk(&[entry], ef, trail, counters)
+        Beam { codes: self.codes, links: lowest, probe, budget }.walk(&[entry], reach, trail, counters)
     }
 
     /// Orders what a walk left in the scratch by the originals: the `k` nearest by their codes, and those that may be as near.
@@ -314,7 +330,7 @@ impl Graph<'_> {
     ) -> Vec<Candidate> {
         let found = scratch.trail.pool.places();
         let Some(last) = found.get(..k).and_then(<[Place]>::last) else { return self.exact(vectors, query, k, found, counters) };
-        let bound = last.key() + DOUBT * self.codes.error(&scratch.query, last.node());
+        let bound = last.key() + self.codes.doubt(&self.codes.probe(&scratch.query, None), last.node());
         let doubtful = found.partition_point(|place| place.key() <= bound);
         self.exact(vectors, query, k, &found[..doubtful.max(k)], counters)
     }
@@ -349,7 +365,7 @@ impl GraphIndex {
     fn walked<T>(
         &self,
         query: &[f32],
-        (k, ef): (usize, usize),
+        want: Want,
         allow: Option<&RowSet>,
         budget: &Budget,
         counters: &mut SearchCounters,
@@ -358,7 +374,8 @@ impl GraphIndex {
         // A set of all rows is no filter.
         let allow = allow.filter(|allow| allow.count() < self.rows());
         self.scratch.with(self.order.len(), |scratch| {
-            self.graph().walk(query, (k, ef.min(self.rows())), allow, budget, scratch, counters)?;
+            let want = Want { ef: want.ef.min(self.rows()), ..want };
+            self.graph().walk(query, want, allow, budget, scratch, counters)?;
             Ok(take(scratch, counters))
         })
     }
@@ -407,7 +424,9 @@ impl VectorIndex for GraphIndex {
         if k == 0 {
             return Ok(Some(Vec::new()));
         }
-        let rows = self.walked(query, (k, params.ef.max(k)), allow, budget, counters, |scratch, _| {
+        // Whoever orders by another metric wants the whole breadth.
+        let want = Want { k, ef: params.ef.max(k), margin: None };
+        let rows = self.walked(query, want, allow, budget, counters, |scratch, _| {
             scratch.trail.pool.places().iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
         })?;
         Ok((rows.len() >= k).then_some(rows))
@@ -431,7 +450,9 @@ impl VectorIndex for GraphIndex {
             return scan.nearest(query, k, allow, counters);
         }
         let rerank = |scratch: &Scratch, counters: &mut SearchCounters| self.graph().rerank(vectors, query, k, scratch, counters);
-        let candidates = self.walked(query, (k, params.ef.max(k)), allow, budget, counters, rerank)?;
+        let ef = params.ef.max(k);
+        let want = Want { k, ef, margin: self.recalls.margin(ef, k) };
+        let candidates = self.walked(query, want, allow, budget, counters, rerank)?;
         if candidates.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(candidates) }
     }
 

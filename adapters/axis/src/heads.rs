@@ -6,15 +6,13 @@
 //! vectors with a theoretical error bound for approximate nearest neighbor search", section 3.2), without the random rotation:
 //! how far the estimate can be trusted is measured on the rows themselves.
 
-use proximadb_kernels::{PLANES, active, prefetch};
+use proximadb_kernels::{FACTOR_WORDS, PLANES, PlanesQuery, active, prefetch};
 
 use crate::aligned::AlignedRows;
 use crate::codes::ROUND;
 
 /// Components below which signs say too little.
 const DIMENSION_MIN: usize = 64;
-/// Words behind a row's signs: the factors.
-const FACTOR_WORDS: usize = 2;
 /// The greatest component of four bits stands for so many times the root of their mean square: greater ones are cut off.
 const REACH: f32 = 2.7;
 const NIBBLE_MAX: f32 = 7.0;
@@ -87,12 +85,11 @@ impl Heads {
         prefetch(self.rows.row(node as usize));
     }
 
-    /// The sum of a query's components over the positive signs of each node.
+    /// The keys of nodes as their signs tell them. `keys` is room for as many.
     #[inline]
-    pub(crate) fn sums(&self, planes: &Planes, nodes: &[u32], sums: &mut Vec<i32>) {
-        sums.clear();
-        sums.resize(nodes.len(), 0);
-        active().sum_over_bits.gather(&planes.words, self.rows.all(), self.rows.stride(), nodes, sums);
+    pub(crate) fn estimates(&self, query: &PlanesQuery<'_>, nodes: &[u32], keys: &mut Vec<f32>) {
+        keys.resize(nodes.len(), 0.0);
+        active().estimates.gather(query, self.rows.all(), self.rows.stride(), nodes, keys);
     }
 }
 
@@ -108,7 +105,7 @@ fn unpack(word: u64) -> (f32, f32) {
 /// A code brought to four bits a component and laid out bit by bit, as rows' signs are compared with it.
 #[derive(Debug, Default)]
 pub(crate) struct Planes {
-    words: Vec<u64>,
+    pub(crate) words: Vec<u64>,
     /// What one step of four bits is worth, in steps of the code.
     pub(crate) step: f32,
     /// The sum of all components.

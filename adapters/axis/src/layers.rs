@@ -20,6 +20,9 @@ pub(crate) trait Links {
 
     /// Asks for the list of `node`.
     fn prefetch(&self, node: u32);
+
+    /// Neighbours that a node may have.
+    fn width(&self) -> usize;
 }
 
 /// One finished layer.
@@ -51,11 +54,6 @@ impl Layer {
     /// Nodes on it.
     pub(crate) fn nodes(&self) -> usize {
         self.nodes
-    }
-
-    /// Neighbours that a node may have.
-    pub(crate) fn width(&self) -> usize {
-        self.width
     }
 
     /// The whole list of a node, [`NONE`] behind the last neighbour.
@@ -96,6 +94,11 @@ impl Links for Layer {
     fn prefetch(&self, node: u32) {
         prefetch(self.lists.row(node as usize));
     }
+
+    #[inline]
+    fn width(&self) -> usize {
+        self.width
+    }
 }
 
 /// One layer while several threads build it: readers may see a list half old and half new, every entry of which is a node.
@@ -113,10 +116,6 @@ impl GrowingLayer {
 
     pub(crate) fn nodes(&self) -> usize {
         self.nodes
-    }
-
-    pub(crate) fn width(&self) -> usize {
-        self.width
     }
 
     /// Writes a list; writers of one node take turns by a lock that is not kept here.
@@ -168,6 +167,11 @@ impl Links for GrowingLayer {
     #[inline]
     fn prefetch(&self, node: u32) {
         prefetch(self.slots(node));
+    }
+
+    #[inline]
+    fn width(&self) -> usize {
+        self.width
     }
 }
 

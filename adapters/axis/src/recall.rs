@@ -6,7 +6,7 @@ use std::thread;
 use proximadb_model::Candidate;
 use proximadb_ports::{Budget, Metric, Result, SearchCounters, Vectors};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Want};
 use crate::scan::Scan;
 use crate::scratch::Scratch;
 
@@ -24,31 +24,60 @@ pub(crate) fn held_out(rows: usize, new: usize) -> usize {
     if rows < ROWS_MIN || new < HELD_OUT { 0 } else { HELD_OUT }
 }
 
-/// Breadths with the recall that each reached, both rising; empty where nothing was measured.
+/// Margins tried, shares of a squared distance.
+const MARGINS: [f32; 16] = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.25, 0.3, 0.4, 0.6];
+/// The breadth of walks that try a margin, which is to decide alone.
+const WIDE: usize = 512;
+
+/// What walks of one breadth found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Tried {
+    pub(crate) breadth: u32,
+    pub(crate) recall: f32,
+    /// The margin that found as much; none where it is not known.
+    pub(crate) margin: Option<f32>,
+}
+
+/// What was tried, breadth and recall rising; empty where nothing was.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Recalls(Vec<(u32, f32)>);
+pub(crate) struct Recalls(Vec<Tried>);
 
 impl Recalls {
     /// Takes what was written; `None` where it cannot have been measured.
-    pub(crate) fn new(pairs: Vec<(u32, f32)>) -> Option<Self> {
-        let rises = pairs.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1);
-        let sound = pairs.len() <= BREADTHS.len() && pairs.iter().all(|(ef, recall)| *ef > 0 && (0.0..=1.0).contains(recall));
-        (rises && sound).then_some(Self(pairs))
+    pub(crate) fn new(tried: Vec<Tried>) -> Option<Self> {
+        let rises = tried.is_sorted_by(|a, b| a.breadth < b.breadth && a.recall <= b.recall);
+        let is_margin = |margin: f32| margin.is_finite() && margin >= 0.0;
+        let is_sound = |t: &Tried| t.breadth > 0 && (0.0..=1.0).contains(&t.recall) && t.margin.is_none_or(is_margin);
+        (rises && tried.len() <= BREADTHS.len() && tried.iter().all(is_sound)).then_some(Self(tried))
     }
 
-    /// The pairs.
-    pub(crate) fn pairs(&self) -> &[(u32, f32)] {
+    /// What was tried.
+    pub(crate) fn tried(&self) -> &[Tried] {
         &self.0
+    }
+
+    /// The margin with which a walk for `k` rows finds what one of breadth `ef` does, as far as that was measured.
+    pub(crate) fn margin(&self, ef: usize, k: usize) -> Option<f32> {
+        // A search for more rows takes as much more breadth.
+        let ef = if k > K { ef * K / k } else { ef };
+        let after = self.0.partition_point(|tried| tried.breadth as usize <= ef);
+        let below = self.0.get(after.checked_sub(1)?)?;
+        let margin = below.margin?;
+        if below.breadth as usize == ef {
+            return Some(margin);
+        }
+        let above = self.0.get(after)?;
+        Some(margin + share(below.breadth, above.breadth, ef) * (above.margin? - margin))
     }
 
     /// The least breadth at which a search for `k` reached `recall`, with what the sample may be off by on top.
     pub(crate) fn breadth_for(&self, recall: f32, k: usize) -> Option<usize> {
         let off = (recall * (1.0 - recall) / (HELD_OUT * K) as f32).max(0.0).sqrt();
-        let reached = self.0.iter().position(|&(_, reached)| reached >= recall + off)?;
-        let (ef, at) = self.0[reached];
+        let reached = self.0.iter().position(|tried| tried.recall >= recall + off)?;
+        let Tried { breadth: ef, recall: at, .. } = self.0[reached];
         // Between two breadths recall is taken to rise evenly with their logarithm.
         let ef = match reached.checked_sub(1).map(|before| self.0[before]) {
-            Some((lower, below)) if at > below => {
+            Some(Tried { breadth: lower, recall: below, .. }) if at > below => {
                 let share = ((recall + off - below) / (at - below)).clamp(0.0, 1.0);
                 (lower as f32 * (ef as f32 / lower as f32).powf(share)).ceil() as usize
             }
@@ -60,12 +89,16 @@ impl Recalls {
 
     /// The recall at a breadth, as far as it was measured.
     pub(crate) fn at(&self, ef: usize) -> Option<f32> {
-        let after = self.0.partition_point(|&(breadth, _)| breadth as usize <= ef);
-        let (lower, below) = *self.0.get(after.checked_sub(1)?)?;
-        let Some(&(upper, above)) = self.0.get(after) else { return Some(below) };
-        let share = (ef as f32 / lower as f32).ln() / (upper as f32 / lower as f32).ln();
-        Some(below + share * (above - below))
+        let after = self.0.partition_point(|tried| tried.breadth as usize <= ef);
+        let below = self.0.get(after.checked_sub(1)?)?;
+        let Some(above) = self.0.get(after) else { return Some(below.recall) };
+        Some(below.recall + share(below.breadth, above.breadth, ef) * (above.recall - below.recall))
     }
+}
+
+/// Where a breadth lies between two others, by its logarithm.
+fn share(lower: u32, upper: u32, ef: usize) -> f32 {
+    (ef as f32 / lower as f32).ln() / (upper as f32 / lower as f32).ln()
 }
 
 /// Rows that a graph does not hold yet, with the nearest that it does hold.
@@ -106,16 +139,16 @@ impl<'a> HeldOut<'a> {
         Ok(Self { vectors, budget, rows, truths: truths.concat() })
     }
 
-    /// The share of the nearest that searches of a breadth find.
+    /// The share of the nearest that searches of a breadth, and of a margin where there is one, find.
     ///
     /// # Errors
     /// `Deadline`.
-    pub(crate) fn recall(&self, graph: &Graph<'_>, ef: usize, scratch: &mut Scratch) -> Result<f32> {
+    pub(crate) fn recall(&self, graph: &Graph<'_>, ef: usize, margin: Option<f32>, scratch: &mut Scratch) -> Result<f32> {
         let mut hits = 0;
         for (&row, truth) in self.rows.iter().zip(&self.truths) {
             let query = original(self.vectors, row);
             let counters = &mut SearchCounters::default();
-            graph.walk(query, (K, ef), None, self.budget, scratch, counters)?;
+            graph.walk(query, Want { k: K, ef, margin }, None, self.budget, scratch, counters)?;
             let found = graph.rerank(self.vectors, query, K, scratch, counters);
             // Of rows as near as the last true one, any will do.
             hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);
@@ -128,13 +161,31 @@ impl<'a> HeldOut<'a> {
     /// # Errors
     /// `Deadline`.
     pub(crate) fn recalls(&self, graph: &Graph<'_>, scratch: &mut Scratch) -> Result<Recalls> {
-        let (mut pairs, mut best) = (Vec::new(), 0.0f32);
-        for ef in BREADTHS {
-            best = best.max(self.recall(graph, ef as usize, scratch)?);
-            pairs.push((ef, best));
+        let mut tried: Vec<Tried> = Vec::new();
+        for breadth in BREADTHS {
+            let recall = self.recall(graph, breadth as usize, None, scratch)?;
+            // What a greater breadth misses by chance does not count.
+            tried.push(Tried { breadth, recall: tried.last().map_or(recall, |last| recall.max(last.recall)), margin: None });
         }
-        Ok(Recalls(pairs))
+        let (mut open, mut below) = (tried.as_mut_slice(), (0.0, 0.0));
+        for margin in MARGINS {
+            if open.is_empty() {
+                break;
+            }
+            let at = (margin, self.recall(graph, WIDE, Some(margin), scratch)?.max(below.1));
+            let found = open.partition_point(|tried| tried.recall <= at.1);
+            let (now, later) = open.split_at_mut(found);
+            now.iter_mut().for_each(|tried| tried.margin = Some(between(below, at, tried.recall)));
+            (open, below) = (later, at);
+        }
+        Ok(Recalls(tried))
     }
+}
+
+/// The margin of a recall between those of two margins.
+fn between(below: (f32, f32), above: (f32, f32), recall: f32) -> f32 {
+    let share = if above.1 > below.1 { (recall - below.1) / (above.1 - below.1) } else { 1.0 };
+    below.0 + share.clamp(0.0, 1.0) * (above.0 - below.0)
 }
 
 /// The nearest to a row; rows that are held out do not count.
@@ -154,9 +205,14 @@ fn original(vectors: &Vectors, row: u32) -> &[f32] {
 mod tests {
     use super::*;
 
+    fn tried(breadth: u32, recall: f32, margin: Option<f32>) -> Tried {
+        Tried { breadth, recall, margin }
+    }
+
     #[test]
     fn a_breadth_is_told_for_what_was_reached_and_only_for_that() {
-        let recalls = Recalls::new(vec![(16, 0.80), (32, 0.90), (64, 0.98)]).expect("rising");
+        let recalls =
+            Recalls::new([(16, 0.80), (32, 0.90), (64, 0.98)].map(|(ef, recall)| tried(ef, recall, None)).to_vec()).expect("rising");
         assert_eq!(recalls.breadth_for(0.5, 10), Some(16));
         let between = recalls.breadth_for(0.94, 10).expect("it was reached");
         assert!((33..64).contains(&between), "{between}");
@@ -165,12 +221,26 @@ mod tests {
         assert_eq!(Recalls::default().breadth_for(0.5, 10), None);
         assert_eq!((recalls.at(8), recalls.at(32), recalls.at(500)), (None, Some(0.90), Some(0.98)));
         assert!((0.81..0.90).contains(&recalls.at(24).expect("between two")));
+        assert_eq!(recalls.margin(32, 10), None, "none was measured");
+    }
+
+    #[test]
+    fn a_margin_is_told_between_those_that_were_measured() {
+        let recalls = Recalls::new(vec![tried(16, 0.80, Some(0.04)), tried(64, 0.90, Some(0.10)), tried(128, 0.95, None)]).expect("rising");
+        assert_eq!((recalls.margin(16, 10), recalls.margin(64, 3)), (Some(0.04), Some(0.10)));
+        assert!((recalls.margin(32, 10).expect("between two") - 0.07).abs() < 1e-6);
+        assert_eq!(recalls.margin(64, 40), recalls.margin(16, 10), "a breadth for more rows is less for each");
+        assert_eq!((recalls.margin(8, 10), recalls.margin(65, 10), recalls.margin(500, 10)), (None, None, None));
     }
 
     #[test]
     fn what_cannot_have_been_measured_is_refused() {
-        for pairs in [vec![(16, 0.9), (16, 0.9)], vec![(16, 0.9), (32, 0.8)], vec![(16, 1.5)], vec![(0, 0.5)], vec![(16, f32::NAN)]] {
-            assert_eq!(Recalls::new(pairs.clone()), None, "{pairs:?}");
+        let pairs = [vec![(16, 0.9), (16, 0.9)], vec![(16, 0.9), (32, 0.8)], vec![(16, 1.5)], vec![(0, 0.5)], vec![(16, f32::NAN)]];
+        for pairs in pairs {
+            assert_eq!(Recalls::new(pairs.iter().map(|&(ef, recall)| tried(ef, recall, None)).collect()), None, "{pairs:?}");
+        }
+        for margin in [-0.1, f32::NAN, f32::INFINITY] {
+            assert_eq!(Recalls::new(vec![tried(16, 0.9, Some(margin))]), None, "{margin}");
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Trail {
     /// Those that a scan has asked for and not looked at yet.
     pub(crate) coming: Vec<u32>,
     pub(crate) products: Vec<i32>,
+    pub(crate) estimates: Vec<f32>,
 }
 
 impl Scratch {
@@ -39,6 +40,7 @@ impl Scratch {
             near: Vec::new(),
             coming: Vec::new(),
             products: Vec::new(),
+            estimates: Vec::new(),
         };
         Self { trail, query: QueryCode::empty(), floats: Vec::new() }
     }

@@ -8,12 +8,14 @@ use bytes::{Buf, BufMut, Bytes};
 use crate::builtin::Measure;
 use crate::codes::{Codes, Extent, Slack};
 use crate::graph::M_RANGE;
-use crate::layers::{LAYERS_MAX, Layer, NONE};
-use crate::recall::Recalls;
+use crate::layers::{LAYERS_MAX, Layer, Links, NONE};
+use crate::recall::{Recalls, Tried};
 
 const MAGIC: [u8; 4] = *b"PXGR";
 /// The version that is written.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
+/// The version that had no margins.
+const VERSION_WITHOUT_MARGINS: u16 = 3;
 /// The version that had signs of its own, which the codes say too, and norms, but no recall.
 const VERSION_WITH_SIGNS: u16 = 2;
 /// The version that had no codes, which were made again from the rows.
@@ -22,6 +24,8 @@ const HEADER_BYTES: usize = 28;
 const LAYER_HEADER_BYTES: usize = 6;
 const CRC_BYTES: usize = 4;
 const SLACK_BYTES: usize = 4;
+const TRIED_BYTES: usize = 12;
+const TRIED_WITHOUT_MARGIN_BYTES: usize = 8;
 
 /// What a sidecar says of the segment it was made for.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +93,7 @@ impl Sidecar {
             HEADER_BYTES
                 + extent.bytes().unwrap_or_default()
                 + 4 * order.len()
-                + 8 * recalls.pairs().len()
+                + TRIED_BYTES * recalls.tried().len()
                 + SLACK_BYTES
                 + lists
                 + CRC_BYTES,
@@ -101,13 +105,14 @@ impl Sidecar {
         out.put_u32_le(self.segment_checksum);
         out.put_u32_le(self.dimension as u32);
         out.put_u32_le(self.rows as u32);
-        out.put_u32_le(recalls.pairs().len() as u32);
+        out.put_u32_le(recalls.tried().len() as u32);
         out.put_u32_le(crc32c::crc32c(&out));
         debug_assert_eq!(out.len(), HEADER_BYTES);
         order.iter().for_each(|&row| out.put_u32_le(row));
-        for &(ef, recall) in recalls.pairs() {
-            out.put_u32_le(ef);
+        for &Tried { breadth, recall, margin } in recalls.tried() {
+            out.put_u32_le(breadth);
             out.put_f32_le(recall);
+            out.put_f32_le(margin.unwrap_or(f32::INFINITY));
         }
         out.put_f32_le(slack.unwrap_or(f32::INFINITY));
         codes.put(&mut out);
@@ -132,9 +137,10 @@ impl Sidecar {
             return Ok(Read { order: self.order(order)?, layers, codes: None, slack: None, recalls: Recalls::default() });
         }
         let is_older = header.version == VERSION_WITH_SIGNS;
-        let (table, body) = if is_older { body.split_at(0) } else { body.split_at_checked(8 * header.entries).ok_or(Damage::Short)? };
-        let pair = |&[a, b, c, d, e, f, g, h]: &[u8; 8]| (u32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]));
-        let recalls = Recalls::new(table.as_chunks().0.iter().map(pair).collect()).ok_or(Damage::Recall)?;
+        let entry = if header.version == VERSION { TRIED_BYTES } else { TRIED_WITHOUT_MARGIN_BYTES };
+        let table = if is_older { 0 } else { entry * header.entries };
+        let (table, body) = body.split_at_checked(table).ok_or(Damage::Short)?;
+        let recalls = Recalls::new(table.chunks_exact(entry).filter_map(tried).collect()).ok_or(Damage::Recall)?;
         let (mut slack, body) = body.split_at_checked(if is_older { 0 } else { SLACK_BYTES }).ok_or(Damage::Short)?;
         let slack = slack.try_get_f32_le().ok().filter(|&slack| slack != f32::INFINITY);
         if slack.is_some_and(|slack| !slack.is_finite()) {
@@ -183,7 +189,7 @@ impl Sidecar {
         let rows = header.get_u32_le() as usize;
         let entries = header.get_u32_le() as usize;
         match version {
-            VERSION => {}
+            VERSION | VERSION_WITHOUT_MARGINS => {}
             VERSION_WITH_SIGNS if entries == 0 || (entries == self.dimension + 1 && self.dimension >= 64) => {}
             VERSION_WITHOUT_CODES if entries == 0 => {}
             _ => return Err(Damage::Format),
@@ -254,6 +260,13 @@ impl Sidecar {
         }
         Ok(layer)
     }
+}
+
+/// Reads an entry of the table of recall, with or without a margin.
+fn tried(mut entry: &[u8]) -> Option<Tried> {
+    let (breadth, recall) = (entry.try_get_u32_le().ok()?, entry.try_get_f32_le().ok()?);
+    let margin = entry.try_get_f32_le().ok().filter(|&margin| margin != f32::INFINITY);
+    Some(Tried { breadth, recall, margin })
 }
 
 /// The number that stands for a metric; never changed, never used again.

@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use proximadb_kernels::{Kernel, Kernels, Level, PLANES, kernels_at, prefetch};
+use proximadb_kernels::{FACTOR_WORDS, Kernel, Kernels, Level, PLANES, PlanesQuery, kernels_at, prefetch};
 
 const DIMS: [usize; 2] = [384, 768];
 const L2_BYTES: usize = 512 << 10;
@@ -141,20 +141,21 @@ fn codes(c: &mut Criterion) {
 /// Rows of bits under a query of four bits a component, as a walk compares them: by id, on lines of their own, asked for before.
 fn signs(c: &mut Criterion, dim: usize, data: &[u64]) {
     let words = dim / 64;
-    let stride = words.next_multiple_of(8);
+    let stride = (words + FACTOR_WORDS).next_multiple_of(8);
     let planes = Seeded(43).take(PLANES * words, |bits| bits);
+    let query = PlanesQuery { planes: &planes, constant: 0.0, norm: 0.5, gain: 0.1, offset: 0.2, lift: 0.0 };
     for (place, total) in [("l2", L2_BYTES / (8 * stride)), ("ram", data.len() / stride)] {
         let lists = Seeded(41).take(LISTS * LIST * 64, |bits| (bits % total as u64) as u32);
-        let mut group = group(c, &format!("sum_over_bits/{dim}/{place}/gather"), LISTS * LIST);
+        let mut group = group(c, &format!("estimates/{dim}/{place}/gather"), LISTS * LIST);
         for k in Level::ALL.into_iter().filter_map(kernels_at) {
             let mut turns = lists.chunks_exact(LISTS * LIST).cycle();
-            let mut sums = [0; LIST];
+            let mut keys = [0.0; LIST];
             group.bench_function(BenchmarkId::from_parameter(format!("{:?}", k.level())), |b| {
                 b.iter(|| {
                     for ids in turns.next().into_iter().flat_map(|turn| turn.chunks_exact(LIST)) {
-                        ids.iter().for_each(|&id| prefetch(&data[id as usize * stride..][..words]));
-                        k.sum_over_bits.gather(black_box(&planes), data, stride, ids, &mut sums);
-                        black_box(&sums);
+                        ids.iter().for_each(|&id| prefetch(&data[id as usize * stride..][..words + FACTOR_WORDS]));
+                        k.estimates.gather(black_box(&query), data, stride, ids, &mut keys);
+                        black_box(&keys);
                     }
                 });
             });

@@ -13,7 +13,7 @@ pub enum Level {
     Scalar,
     /// x86-64 with AVX2, FMA, F16C and POPCNT.
     Avx2,
-    /// x86-64 with AVX-512 F, BW, VNNI and VPOPCNTDQ, for compact codes; f32 runs as at `Avx2`.
+    /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ, for compact codes; f32 runs as at `Avx2`.
     Avx512,
     /// AArch64 with Advanced SIMD.
     Neon,
@@ -48,8 +48,8 @@ pub struct Kernels {
     pub dot_f16: Kernel<f32, u16, f32>,
     /// Number of bits that differ.
     pub hamming_bits: Kernel<u64, u64, u32>,
-    /// Sum of a four-bit query over the bits of a row.
-    pub sum_over_bits: PlanesKernel,
+    /// Keys of rows estimated from their signs, under a query of four bits a component.
+    pub estimates: PlanesKernel,
     pub(crate) dot_and_norm: RowForm<f32, f32, (f32, f32)>,
 }
 

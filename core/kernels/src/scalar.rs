@@ -7,7 +7,7 @@ use crate::half;
 use crate::kernel::Kernel;
 use crate::level::{Kernels, Level};
 use crate::norm::similarity;
-use crate::planes::{PlanesKernel, sums_over_bits};
+use crate::planes::{PlanesKernel, estimates};
 use crate::term::{DOT, HAMMING, L1, L2_SQUARED};
 
 const LANES: usize = 16;
@@ -24,7 +24,7 @@ pub(crate) static KERNELS: Kernels = unsafe {
         dot_i8: Kernel::new(dot_i8, dot_i8_block, dot_i8_gather),
         dot_f16: Kernel::new(dot_f16, dot_f16_block, dot_f16_gather),
         hamming_bits: Kernel::new(hamming_bits, hamming_bits_block, hamming_bits_gather),
-        sum_over_bits: PlanesKernel::new(sums_over_bits),
+        estimates: PlanesKernel::new(estimates),
         dot_and_norm,
     }
 };

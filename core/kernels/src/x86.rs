@@ -44,6 +44,8 @@ fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vnni")
         && is_x86_feature_detected!("avx512vpopcntdq")
 }
@@ -62,7 +64,7 @@ static AVX2: Kernels = unsafe {
         dot_i8: Kernel::new(codes::dot_i8, codes::dot_i8_block, codes::dot_i8_gather),
         dot_f16: Kernel::new(codes::dot_f16, codes::dot_f16_block, codes::dot_f16_gather),
         hamming_bits: Kernel::new(codes::hamming_bits, codes::hamming_bits_block, codes::hamming_bits_gather),
-        sum_over_bits: PlanesKernel::new(codes::sums_over_bits),
+        estimates: PlanesKernel::new(codes::estimates),
         dot_and_norm: float::dot_and_norm,
     }
 };
@@ -75,7 +77,7 @@ static AVX512: Kernels = unsafe {
         level: Level::Avx512,
         dot_i8: Kernel::new(codes::dot_i8, codes::dot_i8_block, codes::dot_i8_gather),
         hamming_bits: Kernel::new(codes::hamming_bits, codes::hamming_bits_block, codes::hamming_bits_gather),
-        sum_over_bits: PlanesKernel::new(avx512_planes::sums_over_bits),
+        estimates: PlanesKernel::new(avx512_planes::estimates),
         ..AVX2
     }
 };

@@ -1,7 +1,7 @@
 //! Owns the promise that all levels agree with the scalar one within the stated bound, and all forms of a kernel to the bit.
 
 use proptest::prelude::*;
-use proximadb_kernels::{Kernel, Kernels, Level, PLANES, encode_f16, kernels_at};
+use proximadb_kernels::{FACTOR_WORDS, Kernel, Kernels, Level, PLANES, PlanesQuery, encode_f16, kernels_at};
 
 const DIM_MAX: usize = 1100;
 
@@ -150,21 +150,37 @@ proptest! {
     }
 
     #[test]
-    fn sums_over_bits_are_equal_at_every_level(
-        (planes, rows) in (0..=70_usize, 1..=21_usize).prop_flat_map(|(n, rows)| (vec_of(any::<u64>(), PLANES * n), vec_of(any::<u64>(), rows * (n + 2)))),
+    fn estimates_are_equal_at_every_level(
+        (planes, bits, factors, terms) in (0..=70_usize, 1..=21_usize).prop_flat_map(|(n, rows)| (
+            vec_of(any::<u64>(), PLANES * n), vec_of(any::<u64>(), rows * n), vec_of(component(0), 4 * rows), vec_of(component(0), 5),
+        )),
     ) {
-        let (words, stride) = (planes.len() / PLANES, planes.len() / PLANES + 2);
+        let words = planes.len() / PLANES;
+        let stride = words + FACTOR_WORDS + 1;
+        let of_row = |at: usize| (&bits[at * words..][..words], &factors[4 * at..][..4]);
+        let count = factors.len() / 4;
+        let rows: Vec<u64> = (0..count).flat_map(|at| {
+            let (bits, factors) = of_row(at);
+            let word = |pair: &[f32]| u64::from(pair[0].to_bits()) | u64::from(pair[1].to_bits()) << 32;
+            [bits.to_vec(), vec![word(&factors[..2]), word(&factors[2..]), 7]].concat()
+        }).collect();
+        let query = PlanesQuery { planes: &planes, constant: terms[0], norm: terms[1], gain: terms[2], offset: terms[3], lift: terms[4] };
         let component = |at: usize| {
             let bit = |plane: usize| (planes[plane * words + at / 64] >> (at % 64) & 1) as i32;
             bit(0) + 2 * bit(1) + 4 * bit(2) - 8 * bit(3)
         };
-        let sum = |row: &[u64]| (0..64 * words).filter(|at| row[at / 64] >> (at % 64) & 1 == 1).map(component).sum::<i32>();
-        let expected: Vec<i32> = rows.chunks(stride).rev().map(sum).collect();
-        let ids: Vec<u32> = (0..(rows.len() / stride) as u32).rev().collect();
+        let expected: Vec<u32> = (0..count).rev().map(|at| {
+            let (bits, factors) = of_row(at);
+            let sum = (0..64 * words).filter(|at| bits[at / 64] >> (at % 64) & 1 == 1).map(component).sum::<i32>() as f32;
+            let near = query.constant + query.norm * factors[1];
+            (near - factors[2] * (query.gain * sum + query.offset) - query.lift * factors[3]).to_bits()
+        }).collect();
+        let ids: Vec<u32> = (0..count as u32).rev().collect();
         for k in levels() {
-            let mut sums = vec![7; ids.len()];
-            k.sum_over_bits.gather(&planes, &rows, stride, &ids, &mut sums);
-            prop_assert_eq!(&sums, &expected, "{:?}", k.level());
+            let mut keys = vec![7.0; ids.len()];
+            k.estimates.gather(&query, &rows, stride, &ids, &mut keys);
+            let keys: Vec<u32> = keys.into_iter().map(f32::to_bits).collect();
+            prop_assert_eq!(&keys, &expected, "{:?}", k.level());
         }
     }
 

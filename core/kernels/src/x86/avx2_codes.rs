@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use super::avx2_float::total;
 use crate::drive::forms;
+use crate::planes::PlanesQuery;
 
 forms!(#[target_feature(enable = "avx2")]
     dot_i8, dot_i8_block, dot_i8_gather, (i8, i8) -> i32, by 1: dots_i8, dots_i8);
@@ -66,8 +67,8 @@ fn differing_bits(query: &[u64], [row]: [&[u64]; 1]) -> [u32; 1] {
 
 /// The plain form, which the POPCNT instruction alone makes fast.
 #[target_feature(enable = "avx2,popcnt")]
-pub(crate) fn sums_over_bits(planes: &[u64], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
-    crate::planes::sums_over_bits(planes, rows, stride, ids, out);
+pub(crate) fn estimates(query: &PlanesQuery<'_>, rows: &[u64], stride: usize, ids: &[u32], out: &mut [f32]) {
+    crate::planes::estimates(query, rows, stride, ids, out);
 }
 
 #[inline]

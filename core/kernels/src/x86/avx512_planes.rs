@@ -2,35 +2,52 @@
 
 use std::arch::x86_64::*;
 
-use crate::planes::PLANES;
+use crate::planes::{FACTOR_WORDS, PLANES, PlanesQuery};
 
 /// Rows scored at once, as many as a register has words, so that their sums end in one.
 const GROUP: usize = 8;
 
-#[target_feature(enable = "avx512f,avx512vpopcntdq")]
-pub(crate) fn sums_over_bits(planes: &[u64], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
-    let words = planes.len() / PLANES;
-    if words == 0 {
-        return out.fill(0);
-    }
-    for (sums, ids) in out.chunks_mut(GROUP).zip(ids.chunks(GROUP)) {
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
+pub(crate) fn estimates(query: &PlanesQuery<'_>, rows: &[u64], stride: usize, ids: &[u32], out: &mut [f32]) {
+    let words = query.words();
+    for (keys, ids) in out.chunks_mut(GROUP).zip(ids.chunks(GROUP)) {
+        let start = |id: u32| rows[id as usize * stride..][..words + FACTOR_WORDS].as_ptr();
         // A group that is not full scores its first row again, which costs less than a form for each size.
-        let mut group = [rows[ids[0] as usize * stride..][..words].as_ptr(); GROUP];
-        for (row, &id) in group.iter_mut().zip(ids) {
-            *row = rows[id as usize * stride..][..words].as_ptr();
-        }
-        // SAFETY: each pointer is that of a slice of `words` words.
-        let scores = unsafe { group_sums(planes, words, group) };
-        sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum = score as i32);
+        let mut group = [start(ids[0]); GROUP];
+        group.iter_mut().zip(ids).for_each(|(row, &id)| *row = start(id));
+        // SAFETY: each pointer is that of a slice of `words + FACTOR_WORDS` words.
+        let scores = unsafe { group_keys(query, words, group) };
+        keys.iter_mut().zip(scores).for_each(|(key, score)| *key = score);
     }
 }
 
 /// # Safety
 ///
+/// Each of `rows` points to `words + FACTOR_WORDS` words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
+unsafe fn group_keys(query: &PlanesQuery<'_>, words: usize, rows: [*const u64; GROUP]) -> [f32; GROUP] {
+    // SAFETY: the conditions are the same.
+    let (sums, [norm, spread, lift]) = unsafe { (group_sums(query.planes, words, rows), group_factors(rows, words)) };
+    let all = |x: f32| _mm256_set1_ps(x);
+    // In the order of `PlanesQuery::key`, every step rounded.
+    let near = _mm256_add_ps(all(query.constant), _mm256_mul_ps(all(query.norm), norm));
+    let product = _mm256_mul_ps(spread, _mm256_add_ps(_mm256_mul_ps(all(query.gain), _mm512_cvtepi64_ps(sums)), all(query.offset)));
+    let keys = _mm256_sub_ps(_mm256_sub_ps(near, product), _mm256_mul_ps(all(query.lift), lift));
+    let mut out = [0.0; GROUP];
+    // SAFETY: the array is as long as what is stored.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), keys) };
+    out
+}
+
+/// The sum of each row, in the order of the rows.
+///
+/// # Safety
+///
 /// Each of `rows` points to `words` words.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vpopcntdq")]
-unsafe fn group_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) -> [i64; GROUP] {
+unsafe fn group_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) -> __m512i {
     assert!(planes.len() == PLANES * words);
     let mut sums = [_mm512_setzero_si512(); GROUP];
     for at in (0..words).step_by(8) {
@@ -50,6 +67,29 @@ unsafe fn group_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) ->
         }
     }
     totals(sums)
+}
+
+/// Norm, spread and lift of each row, in the order of the rows.
+///
+/// # Safety
+///
+/// Each of `rows` points to `words + FACTOR_WORDS` words.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn group_factors(rows: [*const u64; GROUP], words: usize) -> [__m256; 3] {
+    // SAFETY: the four factors are the two words behind the bits.
+    let load = |row: usize| unsafe { _mm_loadu_ps(rows[row].add(words).cast()) };
+    // Row i beside row i + 4, so that four rows' factors are turned over in each half.
+    let pair = |row: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(load(row)), load(row + 4));
+    let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
+    let double = _mm256_castps_pd;
+    let single = _mm256_castpd_ps;
+    let (norms, others) = ((_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)), (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)));
+    [
+        single(_mm256_unpackhi_pd(double(norms.0), double(norms.1))),
+        single(_mm256_unpacklo_pd(double(others.0), double(others.1))),
+        single(_mm256_unpackhi_pd(double(others.0), double(others.1))),
+    ]
 }
 
 #[inline]
@@ -75,11 +115,7 @@ fn quarters(a: __m512i, b: __m512i) -> __m512i {
 /// The total of each register's lanes, in the order of the registers.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn totals(rows: [__m512i; GROUP]) -> [i64; GROUP] {
+fn totals(rows: [__m512i; GROUP]) -> __m512i {
     let [a, b, c, d, e, f, g, h] = rows;
-    let all = quarters(quarters(pairs(a, b), pairs(c, d)), quarters(pairs(e, f), pairs(g, h)));
-    let mut sums = [0; GROUP];
-    // SAFETY: the array is as long as what is stored.
-    unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), all) };
-    sums
+    quarters(quarters(pairs(a, b), pairs(c, d)), quarters(pairs(e, f), pairs(g, h)))
 }
