@@ -207,7 +207,7 @@ fn m_of(spec: &IndexSpec) -> usize {
 /// The least slack that costs held-out rows next to no recall; none where signs cost some whatever they are given.
 fn least_slack(graph: &Graph<'_>, held_out: &HeldOut<'_>, error: Option<SignError>) -> Result<Slack> {
     let mut scratch = Scratch::new(graph.order.len());
-    let mut recall = |slack| held_out.recall(&Graph { slack, ..*graph }, TRIED_BREADTH, None, &mut scratch);
+    let mut recall = |slack| Ok::<_, PortError>(held_out.find(&Graph { slack, ..*graph }, TRIED_BREADTH, None, &mut scratch)?.recall);
     let Some(error) = error else { return Ok(None) };
     let without = recall(None)?;
     for deviations in SLACKS {

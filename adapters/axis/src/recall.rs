@@ -26,6 +26,8 @@ pub(crate) fn held_out(rows: usize, new: usize) -> usize {
 
 /// Margins tried, shares of a squared distance.
 const MARGINS: [f32; 16] = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.14, 0.17, 0.2, 0.25, 0.3, 0.4, 0.6];
+/// A difference in recall that the sample cannot tell.
+const RECALL_NOISE: f32 = 0.0025;
 /// The breadth of walks that try a margin, which is to decide alone.
 const WIDE: usize = 512;
 
@@ -139,12 +141,12 @@ impl<'a> HeldOut<'a> {
         Ok(Self { vectors, budget, rows, truths: truths.concat() })
     }
 
-    /// The share of the nearest that searches of a breadth, and of a margin where there is one, find.
+    /// What searches of a breadth, and of a margin where there is one, find.
     ///
     /// # Errors
     /// `Deadline`.
-    pub(crate) fn recall(&self, graph: &Graph<'_>, ef: usize, margin: Option<f32>, scratch: &mut Scratch) -> Result<f32> {
-        let mut hits = 0;
+    pub(crate) fn find(&self, graph: &Graph<'_>, ef: usize, margin: Option<f32>, scratch: &mut Scratch) -> Result<Found> {
+        let (mut hits, mut hops) = (0, 0);
         for (&row, truth) in self.rows.iter().zip(&self.truths) {
             let query = original(self.vectors, row);
             let counters = &mut SearchCounters::default();
@@ -152,8 +154,10 @@ impl<'a> HeldOut<'a> {
             let found = graph.rerank(self.vectors, query, K, scratch, counters);
             // Of rows as near as the last true one, any will do.
             hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);
+            hops += counters.hops;
         }
-        Ok(hits as f32 / (self.rows.len() * K).max(1) as f32)
+        let rows = self.rows.len().max(1);
+        Ok(Found { recall: hits as f32 / (rows * K) as f32, hops: hops as f32 / rows as f32 })
     }
 
     /// The recall of all breadths that are tried.
@@ -161,31 +165,61 @@ impl<'a> HeldOut<'a> {
     /// # Errors
     /// `Deadline`.
     pub(crate) fn recalls(&self, graph: &Graph<'_>, scratch: &mut Scratch) -> Result<Recalls> {
-        let mut tried: Vec<Tried> = Vec::new();
+        let (mut tried, mut fixed, mut least) = (Vec::new(), Vec::new(), 0.0f32);
         for breadth in BREADTHS {
-            let recall = self.recall(graph, breadth as usize, None, scratch)?;
+            let found = self.find(graph, breadth as usize, None, scratch)?;
             // What a greater breadth misses by chance does not count.
-            tried.push(Tried { breadth, recall: tried.last().map_or(recall, |last| recall.max(last.recall)), margin: None });
+            least = least.max(found.recall);
+            tried.push(Tried { breadth, recall: least, margin: None });
+            fixed.push(Found { recall: least, ..found });
         }
-        let (mut open, mut below) = (tried.as_mut_slice(), (0.0, 0.0));
+        let mut below = (0.0, Found::default());
+        let mut next = 0;
         for margin in MARGINS {
-            if open.is_empty() {
+            let found = self.find(graph, WIDE, Some(margin), scratch)?;
+            let above = (margin, Found { recall: found.recall.max(below.1.recall), ..found });
+            while let Some(wanted) = fixed.get(next).filter(|wanted| wanted.is_met_by(&above.1)) {
+                tried[next].margin = margin_for(wanted, below, above);
+                next += 1;
+            }
+            below = above;
+            if next == fixed.len() {
                 break;
             }
-            let at = (margin, self.recall(graph, WIDE, Some(margin), scratch)?.max(below.1));
-            let found = open.partition_point(|tried| tried.recall <= at.1);
-            let (now, later) = open.split_at_mut(found);
-            now.iter_mut().for_each(|tried| tried.margin = Some(between(below, at, tried.recall)));
-            (open, below) = (later, at);
         }
         Ok(Recalls(tried))
     }
 }
 
-/// The margin of a recall between those of two margins.
-fn between(below: (f32, f32), above: (f32, f32), recall: f32) -> f32 {
-    let share = if above.1 > below.1 { (recall - below.1) / (above.1 - below.1) } else { 1.0 };
-    below.0 + share.clamp(0.0, 1.0) * (above.0 - below.0)
+/// What searches found, and nodes that each expanded for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) recall: f32,
+    hops: f32,
+}
+
+impl Found {
+    /// Whether the sample can tell that more effort finds more.
+    fn is_open(&self) -> bool {
+        self.recall < 1.0 - RECALL_NOISE
+    }
+
+    fn is_met_by(&self, other: &Self) -> bool {
+        (self.is_open() && self.recall <= other.recall) || self.hops <= other.hops
+    }
+}
+
+/// The margin between two that finds what a breadth does, with no more steps; none where it takes more. Where a breadth finds all of the sample,
+/// nobody knows how much less would do: it gets as many steps.
+fn margin_for(wanted: &Found, (lower, below): (f32, Found), (upper, above): (f32, Found)) -> Option<f32> {
+    let share = |from: f32, to: f32, at: f32| if to > from { ((at - from) / (to - from)).clamp(0.0, 1.0) } else { 1.0 };
+    let by_hops = share(below.hops, above.hops, wanted.hops);
+    let with_as_many_hops = below.recall + by_hops * (above.recall - below.recall);
+    if with_as_many_hops < wanted.recall - RECALL_NOISE {
+        return None;
+    }
+    let by_recall = if wanted.is_open() { share(below.recall, above.recall, wanted.recall) } else { 1.0 };
+    Some(lower + by_hops.min(by_recall) * (upper - lower))
 }
 
 /// The nearest to a row; rows that are held out do not count.

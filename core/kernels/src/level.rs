@@ -13,7 +13,7 @@ pub enum Level {
     Scalar,
     /// x86-64 with AVX2, FMA, F16C and POPCNT.
     Avx2,
-    /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ, for compact codes; f32 runs as at `Avx2`.
+    /// x86-64 with AVX-512 F, BW, DQ, VL, VNNI and VPOPCNTDQ; half precision runs as at `Avx2`.
     Avx512,
     /// AArch64 with Advanced SIMD.
     Neon,

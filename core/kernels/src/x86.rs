@@ -3,6 +3,7 @@
 mod avx2_codes;
 mod avx2_float;
 mod avx512_codes;
+mod avx512_float;
 mod avx512_planes;
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -69,12 +70,19 @@ static AVX2: Kernels = unsafe {
     }
 };
 
-/// Kernels on floating point stay those of AVX2: twice the width gained nothing on the processors measured (README.adoc).
+/// Half precision stays that of AVX2.
 // SAFETY: private, and handed out by `kernels_at` only where `has_avx512`, and with it `has_avx2`, holds.
 static AVX512: Kernels = unsafe {
     use avx512_codes as codes;
+    use avx512_float as float;
     Kernels {
         level: Level::Avx512,
+        dot: Kernel::new(float::row::<DOT>, float::block::<DOT>, float::gather::<DOT>),
+        l2_squared: Kernel::new(float::row::<L2_SQUARED>, float::block::<L2_SQUARED>, float::gather::<L2_SQUARED>),
+        l1: Kernel::new(float::row::<L1>, float::block::<L1>, float::gather::<L1>),
+        hamming: Kernel::new(float::row::<HAMMING>, float::block::<HAMMING>, float::gather::<HAMMING>),
+        cosine: Kernel::new(float::cosine, float::cosine_block, float::cosine_gather),
+        dot_and_norm: float::dot_and_norm,
         dot_i8: Kernel::new(codes::dot_i8, codes::dot_i8_block, codes::dot_i8_gather),
         hamming_bits: Kernel::new(codes::hamming_bits, codes::hamming_bits_block, codes::hamming_bits_gather),
         estimates: PlanesKernel::new(avx512_planes::estimates),
