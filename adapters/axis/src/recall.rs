@@ -117,10 +117,26 @@ impl<'a> HeldOut<'a> {
             let counters = &mut SearchCounters::default();
             graph.walk(query, (K, ef), None, self.budget, scratch, counters)?;
             let found = graph.rerank(self.vectors, query, K, scratch, counters);
-            // Of rows as near as the last true one, any will do.
-            hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);
+            hits += hits_of(&found, truth);
         }
         Ok(hits as f32 / (self.rows.len() * K).max(1) as f32)
+    }
+
+    /// The recall of all breadths that are tried, of any graph's searches for [`K`] rows.
+    ///
+    /// # Errors
+    /// Those of the searches.
+    pub(crate) fn recalls_of(&self, mut search: impl FnMut(&[f32], usize) -> Result<Vec<Candidate>>) -> Result<Recalls> {
+        let (mut pairs, mut best) = (Vec::new(), 0.0f32);
+        for ef in BREADTHS {
+            let mut hits = 0;
+            for (&row, truth) in self.rows.iter().zip(&self.truths) {
+                hits += hits_of(&search(original(self.vectors, row), ef as usize)?, truth);
+            }
+            best = best.max(hits as f32 / (self.rows.len() * K).max(1) as f32);
+            pairs.push((ef, best));
+        }
+        Ok(Recalls(pairs))
     }
 
     /// The recall of all breadths that are tried.
@@ -135,6 +151,11 @@ impl<'a> HeldOut<'a> {
         }
         Ok(Recalls(pairs))
     }
+}
+
+/// How many were found of the nearest. Of rows as near as the last true one, any will do.
+fn hits_of(found: &[Candidate], truth: &[Candidate]) -> usize {
+    found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K)
 }
 
 /// The nearest to a row; rows that are held out do not count.
