@@ -18,7 +18,7 @@ mod wal;
 
 pub use error::ConfigError;
 pub use object_store::{ObjectStoreOptions, ObjectStoreSettings};
-pub use plugins::{PluginHostSettings, PluginKind, PluginLimits, PluginSettings};
+pub use plugins::{PluginHostSettings, PluginKind, PluginLimits, PluginSettings, TraverseBy};
 pub use server::ServerSettings;
 pub use settings::{ComputeSettings, LogSettings, MemorySettings, SearchSettings, Settings};
 pub use sites::SiteSettings;

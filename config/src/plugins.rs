@@ -16,6 +16,18 @@ const PLUGINS_MAX: usize = 64;
 /// What is asked of an index at most for each row that a search wants of it.
 const WIDEN_MAX: u64 = 64;
 
+/// The word for walks by the plugin's own metric.
+const TRAVERSE_BY_SELF: &str = "self";
+
+/// By what the graphs of a plugin's metric are walked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraverseBy {
+    /// By the metric itself.
+    Itself,
+    /// By a built-in metric, whose finds the plugin orders.
+    BuiltIn(MetricKind),
+}
+
 /// What all plugins share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -64,10 +76,10 @@ pub struct PluginSettings {
     /// What it may take.
     #[serde(default)]
     pub limits: PluginLimits,
-    /// Of a metric: the built-in metric by which graphs are walked to the rows that it then orders; without it every row is compared.
+    /// Of a metric: by what graphs are walked to the rows that it orders, `self` or a built-in metric; without it every row is compared.
     #[serde(default)]
     pub traverse_by: Option<String>,
-    /// How many rows it is handed for each row that `ef` asks of such a graph.
+    /// How many rows it is handed for each row that `ef` asks of a built-in metric's graph.
     #[serde(default = "widen")]
     pub traverse_widen: u32,
 }
@@ -139,9 +151,13 @@ impl PluginSettings {
         if rest.is_empty() { bytes.try_into().ok() } else { None }
     }
 
-    /// The built-in metric by which graphs are walked, where there is one.
-    pub fn traverse_metric(&self) -> Option<MetricKind> {
-        self.traverse_by.as_deref().and_then(|name| name.parse().ok()).filter(|kind| !matches!(kind, MetricKind::Wasm(_)))
+    /// By what graphs are walked; none where every row is compared.
+    pub fn traverse(&self) -> Option<TraverseBy> {
+        let name = self.traverse_by.as_deref()?;
+        if name == TRAVERSE_BY_SELF {
+            return Some(TraverseBy::Itself);
+        }
+        name.parse().ok().filter(|kind| !matches!(kind, MetricKind::Wasm(_))).map(TraverseBy::BuiltIn)
     }
 
     fn check(&self, name: &str) -> Result<(), ConfigError> {
@@ -159,8 +175,8 @@ impl PluginSettings {
         if self.kind == PluginKind::Assigner && self.traverse_by.is_some() {
             return Err(ConfigError::contradiction(key("traverse_by"), "is read only with kind = \"metric\""));
         }
-        if self.traverse_by.is_some() && self.traverse_metric().is_none() {
-            let reason = format!("must be a built-in metric: {}", BUILT_IN_METRICS.join(", "));
+        if self.traverse_by.is_some() && self.traverse().is_none() {
+            let reason = format!("must be {TRAVERSE_BY_SELF} or a built-in metric: {}", BUILT_IN_METRICS.join(", "));
             return Err(ConfigError::contradiction(key("traverse_by"), reason));
         }
         range(&key("traverse_widen"), u64::from(self.traverse_widen), 1, WIDEN_MAX)?;

@@ -90,7 +90,7 @@ const EXAMPLES: &str = r#"
 # path = "plugins/weighted.wasm"                    # or url = "s3://bucket/weighted.wasm"
 # sha256 = "b1e6f3a1c5d47a09f2b6f0d8f1c3e5a7b9d1f3e5a7c9b1d3f5e7a9c1b3d5f7e9"
 # settings = { weights = [1.0, 0.5] }               # what the plugin is told
-# traverse_by = "euclidean"                         # walks graphs by this metric; without it every row is compared
+# traverse_by = "euclidean"                         # walks graphs by this metric, or by the plugin ("self"); without it every row is compared
 # traverse_widen = 2                                # rows handed to the plugin for each that ef asks of a graph
 # limits = { memory_bytes_max = 67108864, call_ms_max = 100 }
 

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use proximadb_config::{DistributionStrategy, PluginKind, Settings};
+use proximadb_config::{DistributionStrategy, PluginKind, Settings, TraverseBy};
+use proximadb_model::MetricKind;
 
 const SHA256: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
 
@@ -36,6 +37,14 @@ fn a_plugin_has_a_place_a_digest_and_words_of_its_own() {
 }
 
 #[test]
+fn graphs_are_walked_by_a_built_in_metric_by_the_plugin_or_not_at_all() {
+    let traverse = |more: &str| load(&good(more)).expect("loads").plugins["near"].traverse();
+    assert_eq!(traverse(""), None);
+    assert_eq!(traverse("traverse_by = 'self'"), Some(TraverseBy::Itself));
+    assert_eq!(traverse("traverse_by = 'euclidean'"), Some(TraverseBy::BuiltIn(MetricKind::Euclidean)));
+}
+
+#[test]
 fn variables_set_plugins_too() {
     let variables =
         [("PROXIMADB_PLUGINS__NEAR__SHA256", "1".repeat(64)), ("PROXIMADB_PLUGINS__NEAR__LIMITS__CALL_MS_MAX", "70".to_owned())];
@@ -55,7 +64,7 @@ fn what_is_wrong_with_a_plugin_is_named() {
         (good("").replace("FF'", "FFF'"), "plugins.near.sha256: must be the 64"),
         (good("").replace("FF'", "ZZ'"), "plugins.near.sha256: must be the 64"),
         (good("").replace("'metric'", "'metrik'"), "plugins.near.kind: must be one of metric, assigner"),
-        (good("traverse_by = 'wasm:x'"), "plugins.near.traverse_by: must be a built-in metric"),
+        (good("traverse_by = 'wasm:x'"), "plugins.near.traverse_by: must be self or a built-in metric"),
         (good("traverse_by = 'cosine'").replace("'metric'", "'assigner'"), "plugins.near.traverse_by: is read only"),
         (good("traverse_widen = 0"), "plugins.near.traverse_widen: must be 1 to 64"),
         (good("limits = { call_ms_max = 9 }"), "plugins.near.limits.call_ms_max: must be 10"),

@@ -43,17 +43,26 @@ pub struct MetricDescriptor {
     pub symmetric: bool,
     /// The sha256 of the plugin that computes it; none for built-in metrics.
     pub sha256: Option<[u8; 32]>,
-    /// How an index comes to the rows that this metric then orders; none where it walks by the metric itself, or compares every row.
+    /// How an index comes to the rows that a plugin's metric orders; none where every row is compared, and of built-in metrics, which
+    /// indexes know.
     pub traverse: Option<Traverse>,
 }
 
-/// A detour over a built-in metric.
+/// How an index comes to rows by a metric that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Traverse {
-    /// The metric that leads to the rows.
-    pub by: MetricKind,
-    /// Rows that are ordered for each that a search's breadth asks for; at least 1.
-    pub widen: usize,
+pub enum Traverse {
+    /// Through a graph by a built-in metric, whose finds the metric then orders.
+    By {
+        /// The metric that leads to the rows.
+        metric: MetricKind,
+        /// Rows that are ordered for each that a search's breadth asks for; at least 1.
+        widen: usize,
+    },
+    /// Through a graph by the metric itself, which must be symmetric.
+    Itself {
+        /// What tells it from metrics that order otherwise: a digest of the plugin and of what it is told. Graphs of another are not used.
+        digest: [u8; 32],
+    },
 }
 
 /// One prepared query.

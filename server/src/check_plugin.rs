@@ -38,7 +38,9 @@ pub(crate) fn check(file: &Path, settings: &str, dimension: usize, clock: &Arc<d
         Interruption::Time { tick, .. } => Interruption::Time { tick, call_max: Duration::from_secs(5) },
         fuel @ Interruption::Fuel { .. } => fuel,
     };
-    let host = PluginHost::new(PluginOptions { interruption: patient, ..standard }, Arc::clone(clock))?;
+    // Whoever brings a large one may, and is told what to allow it.
+    let component_bytes_max = standard.component_bytes_max.max(bytes.len());
+    let host = PluginHost::new(PluginOptions { interruption: patient, component_bytes_max, ..standard }, Arc::clone(clock))?;
     let metric = match host.load_metric_plugin(NAME, &bytes, None, settings, None) {
         Ok(plugin) => plugin,
         Err(no_metric) => {
@@ -50,8 +52,7 @@ pub(crate) fn check(file: &Path, settings: &str, dimension: usize, clock: &Arc<d
             };
             say(&format!("an assigner of {} bytes", bytes.len()));
             judge(&check_assigner(&*assigner))?;
-            say_entry("assigner", file, assigner.sha256(), settings)?;
-            return Ok(());
+            return say_entry("assigner", file, bytes.len(), assigner.sha256(), settings);
         }
     };
     let sized = metric.for_dimension(dimension).map_err(|e| {
@@ -67,7 +68,7 @@ pub(crate) fn check(file: &Path, settings: &str, dimension: usize, clock: &Arc<d
     let (plugin, native) = (nanos(&*sized, dimension, &block, &**clock)?, nanos(&kernel, dimension, &block, &**clock)?);
     say(&format!("cost of a distance of {dimension} components, in blocks of {ROWS}, vectors out of RAM:"));
     say(&format!("  plugin {plugin:.0} ns, the kernel of cosine {native:.0} ns, that is {:.1} times as much", plugin / native));
-    say_entry("metric", file, metric.sha256(), settings)
+    say_entry("metric", file, bytes.len(), metric.sha256(), settings)
 }
 
 /// Says how each check went; an error when one failed.
@@ -83,7 +84,7 @@ fn judge(checks: &[Check]) -> Result<(), Box<dyn Error>> {
 }
 
 /// Says what belongs into the configuration.
-fn say_entry(kind: &str, file: &Path, sha256: &[u8; 32], settings: &str) -> Result<(), Box<dyn Error>> {
+fn say_entry(kind: &str, file: &Path, bytes: usize, sha256: &[u8; 32], settings: &str) -> Result<(), Box<dyn Error>> {
     let mut digest = String::new();
     for byte in sha256 {
         write!(digest, "{byte:02x}")?;
@@ -91,6 +92,9 @@ fn say_entry(kind: &str, file: &Path, sha256: &[u8; 32], settings: &str) -> Resu
     let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| proximadb_model::is_plugin_name(stem));
     say(&format!("for the configuration:\n[plugins.{}]\nkind = {kind:?}\npath = {:?}", stem.unwrap_or(NAME), file.display().to_string()));
     say(&format!("sha256 = {digest:?}"));
+    if bytes as u64 > PluginLimits::default().component_bytes_max {
+        say(&format!("limits = {{ component_bytes_max = {bytes} }}"));
+    }
     if settings != "{}" {
         say("settings = what was given here, as a table of TOML");
     }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proximadb_axis::BuiltinMetric;
-use proximadb_config::{PluginKind, PluginLimits, PluginSettings, Settings};
+use proximadb_config::{PluginKind, PluginLimits, PluginSettings, Settings, TraverseBy};
 use proximadb_engine::MetricSource;
 use proximadb_filesystem::{DeadlineSettings, deadlined};
 use proximadb_model::{Invalid, MetricKind};
-use proximadb_plugins::{BreakerOptions, Interruption, MetricPlugin, PluginHost, PluginOptions, PluginUse, WasmAssigner};
-use proximadb_ports::{Assigner, Clock, Fault, Metric, PluginList, PluginStatus, PortError, Result, Traverse, chain};
+use proximadb_plugins::{BreakerOptions, Interruption, MetricPlugin, PluginHost, PluginOptions, PluginUse, WalkBy, WasmAssigner};
+use proximadb_ports::{Assigner, Clock, Fault, Metric, PluginList, PluginStatus, PortError, Result, chain};
 use tokio::task::spawn_blocking;
 
 use crate::registry::store_options;
@@ -169,9 +169,12 @@ impl Loader<'_> {
         let settings = serde_json::to_string(&plugin.settings)
             .map_err(|e| PortError::new(Fault::Invalid, "plugins.load", name, "its settings are no JSON").with_source(e))?;
         let (of, kind, sha256) = (name.to_owned(), plugin.kind, plugin.digest());
-        let traverse = plugin.traverse_metric().map(|by| Traverse { by, widen: plugin.traverse_widen as usize });
+        let walk = plugin.traverse().map(|by| match by {
+            TraverseBy::Itself => WalkBy::Itself,
+            TraverseBy::BuiltIn(metric) => WalkBy::BuiltIn { metric, widen: plugin.traverse_widen as usize },
+        });
         let compiled = spawn_blocking(move || match kind {
-            PluginKind::Metric => host.load_metric_plugin(&of, &bytes, sha256, &settings, traverse).map(Loaded::Metric),
+            PluginKind::Metric => host.load_metric_plugin(&of, &bytes, sha256, &settings, walk).map(Loaded::Metric),
             PluginKind::Assigner => host.load_assigner(&of, &bytes, sha256, &settings).map(Loaded::Assigner),
         });
         compiled.await.map_err(|e| PortError::new(Fault::Internal, "plugins.load", name, "loading it ended early").with_source(e))?

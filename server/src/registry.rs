@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proximadb_axis::{FlatFactory, GraphFactory, RerankedFactory};
+use proximadb_axis::{FlatFactory, GraphFactory, OwnGraphFactory, RerankedFactory};
 use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
 use proximadb_engine::{
     BuiltinAssigner, EngineSettings, FallbackAssigner, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
@@ -86,7 +86,7 @@ pub(crate) fn parts(
         metrics: Arc::clone(&plugins) as Arc<dyn MetricSource>,
         plugins,
         flat: Arc::new(FlatFactory),
-        graph: Arc::new(RerankedFactory(GraphFactory)),
+        graph: Arc::new(OwnGraphFactory(RerankedFactory(GraphFactory))),
         codecs: codecs(),
         sites,
         settings: engine,

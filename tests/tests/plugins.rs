@@ -220,6 +220,79 @@ fn a_graph_by_another_metric_leads_to_what_the_plugin_orders() {
     assert_eq!((ids(&answer), &answer["explain"][0]["graph_walks"]), (vec!["7".to_owned()], &json!(1)), "{answer}");
 }
 
+/// Waits until a collection has a graph; gives what is told of it.
+fn graph_of(server: &Server, name: &str) -> Value {
+    for _ in 0..600 {
+        let status = done(server, "GET", &format!("/v1/collections/{name}/index"), &Value::Null);
+        if status["status"] == "ready" && status["kind"] == "graph" {
+            return status;
+        }
+        wait();
+    }
+    panic!("the graph of {name} is not built: {}", problems(server));
+}
+
+#[test]
+fn a_graph_by_the_plugin_itself_finds_what_no_built_in_metric_leads_to() {
+    const ROWS: u32 = 2_000;
+    // What only some components tell, while the others, as large, would lead anywhere.
+    let weights: Vec<f32> = (0..32).map(|at| if at < 8 { 1.0 } else { 0.001 }).collect();
+    let entry = |first: f32| {
+        let weights = json!([&[first], &weights[1..]].concat());
+        format!("traverse_by = \"self\"\nsettings = {{ weights = {weights} }}")
+    };
+    let mut stand = PluginStand::new("");
+    stand.put("weighted", "metric", WEIGHTED_L2, &entry(1.0));
+    let server = stand.start();
+    make(&server, "own", 32, "wasm:weighted", "graph");
+    let records: Vec<_> = (0..ROWS).map(|n| json!({"id": n.to_string(), "vector": direction(n, 32)})).collect();
+    done(&server, "POST", "/v1/collections/own/records", &json!({"upsert": records}));
+    done(&server, "POST", "/v1/collections/own/flush", &json!({}));
+    let status = graph_of(&server, "own");
+    assert_eq!(status["segments"][0]["reason"], "a graph by wasm:weighted itself answers faster at this size");
+    assert!(status["recall_estimate"].as_f64() >= Some(0.95), "{status}");
+    let recall = |server: &Server| {
+        let mut same = 0;
+        for n in 0..50 {
+            let query = direction(100_000 + n, 32);
+            let found = search(server, "own", &query, 10);
+            assert_eq!((&found["explain"][0]["index"], &found["explain"][0]["graph_walks"]), (&json!("graph"), &json!(1)), "{found}");
+            let stats = &found["stats"];
+            assert!(stats["distances"].as_u64() < Some(u64::from(ROWS)) && stats["code_distances"] == 0, "{stats}");
+            let exact = json!({"vector": query, "k": 10, "exact": true});
+            let exact = done(server, "POST", "/v1/collections/own/search", &exact);
+            assert_eq!(exact["stats"]["distances"], ROWS);
+            let found = ids(&found);
+            same += ids(&exact).iter().filter(|id| found.contains(id)).count();
+        }
+        f64::from(same as u32) / 500.0
+    };
+    let found = recall(&server);
+    assert!(found >= 0.95, "recall {found} against the plugin's own exact order");
+    assert!(server.stop().success());
+
+    // The graph is read again after a restart, and made anew for other settings, which order otherwise.
+    let server = stand.start();
+    assert_eq!(search(&server, "own", &direction(7, 32), 1)["explain"][0]["graph_walks"], 1);
+    assert!(server.stop().success());
+    stand.put("weighted", "metric", WEIGHTED_L2, &entry(9.0));
+    let server = stand.start();
+    graph_of(&server, "own");
+    let found = recall(&server);
+    assert!(found >= 0.95, "recall {found} by other weights");
+}
+
+#[test]
+fn a_metric_that_is_not_symmetric_has_no_graph_of_its_own() {
+    let mut stand = PluginStand::new("");
+    let slanted = Guest { describe: "(i32.store8 (i32.const 36) (i32.const 0)) (i32.const 16)", ..Guest::default() };
+    stand.put("slanted", "metric", &slanted.component(), "traverse_by = \"self\"");
+    let server = stand.start();
+    let body = json!({"name": "slanted", "dimension": 1, "metric": "wasm:slanted"});
+    let answer = refused(&server, "POST", "/v1/collections", &body, 400);
+    assert!(answer.contains("must be symmetric"), "{answer}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "a real process is waited for")]
 fn wait() {
     std::thread::sleep(std::time::Duration::from_millis(100));

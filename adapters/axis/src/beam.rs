@@ -50,7 +50,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    fn start(&mut self, room: usize) {
+    pub(crate) fn start(&mut self, room: usize) {
         self.places.clear();
         self.room = room.max(1);
         self.next = 0;
@@ -63,7 +63,7 @@ impl Pool {
 
     /// The key that a node must be below to get in, once there is no room left.
     #[inline]
-    fn bound(&self) -> Option<f32> {
+    pub(crate) fn bound(&self) -> Option<f32> {
         if self.places.len() < self.room { None } else { self.places.last().map(|last| last.key()) }
     }
 
@@ -73,7 +73,7 @@ impl Pool {
     }
 
     #[inline]
-    fn offer(&mut self, place: Place) -> bool {
+    pub(crate) fn offer(&mut self, place: Place) -> bool {
         if self.places.len() < self.room {
             self.places.push(place);
         } else if self.places.last().is_none_or(|&last| place >= last) {
@@ -90,7 +90,7 @@ impl Pool {
     }
 
     #[inline]
-    fn take(&mut self) -> Option<Place> {
+    pub(crate) fn take(&mut self) -> Option<Place> {
         while let Some(place) = self.places.get_mut(self.next) {
             self.next += 1;
             if !place.is_expanded() {

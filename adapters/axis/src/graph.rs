@@ -103,19 +103,7 @@ impl IndexFactory for GraphFactory {
         if !fits || !is_worth_it || kept.nodes.is_empty() {
             return Ok(None);
         }
-        let mut order: Vec<u32> = kept.nodes.iter().filter_map(|&node| rows[base.order[node as usize] as usize]).collect();
-        let mut is_new = vec![true; vectors.rows()];
-        for &row in &order {
-            match is_new.get_mut(row as usize) {
-                Some(new) if *new => *new = false,
-                _ => {
-                    return Err(
-                        PortError::new(Fault::Invalid, "index.extend", KIND, "a row stands twice or lies outside").with_field("rows")
-                    );
-                }
-            }
-        }
-        order.extend(shuffled(vectors.rows(), spec.seed).into_iter().filter(|&row| is_new[row as usize]));
+        let order = kept.order(&base.order, rows, vectors.rows(), spec.seed)?;
         let Some(codes) = base.codes.extended(&kept.nodes, &vectors, &order[kept.nodes.len()..]) else { return Ok(None) };
         let before = Measured { slack: base.slack, recalls: base.recalls.clone() };
         let made = Made { spec, measure, vectors, budget, before };

@@ -152,12 +152,28 @@ impl<'a> HeldOut<'a> {
             let counters = &mut SearchCounters::default();
             graph.walk(query, Want { k: K, ef, margin }, None, self.budget, scratch, counters)?;
             let found = graph.rerank(self.vectors, query, K, scratch, counters);
-            // Of rows as near as the last true one, any will do.
-            hits += found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K);
+            hits += hits_of(&found, truth);
             hops += counters.hops;
         }
         let rows = self.rows.len().max(1);
         Ok(Found { recall: hits as f32 / (rows * K) as f32, hops: hops as f32 / rows as f32 })
+    }
+
+    /// The recall of all breadths that are tried, of any graph's searches for [`K`] rows.
+    ///
+    /// # Errors
+    /// Those of the searches.
+    pub(crate) fn recalls_of(&self, mut search: impl FnMut(&[f32], usize) -> Result<Vec<Candidate>>) -> Result<Recalls> {
+        let (mut tried, mut best) = (Vec::new(), 0.0f32);
+        for breadth in BREADTHS {
+            let mut hits = 0;
+            for (&row, truth) in self.rows.iter().zip(&self.truths) {
+                hits += hits_of(&search(original(self.vectors, row), breadth as usize)?, truth);
+            }
+            best = best.max(hits as f32 / (self.rows.len() * K).max(1) as f32);
+            tried.push(Tried { breadth, recall: best, margin: None });
+        }
+        Ok(Recalls(tried))
     }
 
     /// The recall of all breadths that are tried.
@@ -220,6 +236,11 @@ fn margin_for(wanted: &Found, (lower, below): (f32, Found), (upper, above): (f32
     }
     let by_recall = if wanted.is_open() { share(below.recall, above.recall, wanted.recall) } else { 1.0 };
     Some(lower + by_hops.min(by_recall) * (upper - lower))
+}
+
+/// How many were found of the nearest. Of rows as near as the last true one, any will do.
+fn hits_of(found: &[Candidate], truth: &[Candidate]) -> usize {
+    found.iter().filter(|candidate| truth.last().is_some_and(|last| candidate.key <= last.key)).count().min(K)
 }
 
 /// The nearest to a row; rows that are held out do not count.

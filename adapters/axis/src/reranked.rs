@@ -23,7 +23,7 @@ pub struct RerankedFactory<F>(pub F);
 
 /// The metric to walk by and how many rows to order, where a metric asks for a detour that leads somewhere.
 fn detour(metric: &MetricDescriptor) -> Option<(Arc<dyn Metric>, usize)> {
-    let Traverse { by, widen } = metric.traverse.as_ref()?;
+    let Some(Traverse::By { metric: by, widen }) = &metric.traverse else { return None };
     let by: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(by.clone())?);
     Some((by, (*widen).max(1)))
 }

@@ -34,7 +34,7 @@ pub(crate) struct Trail {
 impl Scratch {
     pub(crate) fn new(nodes: usize) -> Self {
         let trail = Trail {
-            visited: Visited { words: vec![0; nodes.div_ceil(64)] },
+            visited: Visited::new(nodes),
             pool: Pool::default(),
             fresh: Vec::new(),
             near: Vec::new(),
@@ -53,6 +53,10 @@ pub(crate) struct Visited {
 }
 
 impl Visited {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self { words: vec![0; nodes.div_ceil(64)] }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.words.fill(0);
     }

@@ -25,7 +25,7 @@ const LAYER_HEADER_BYTES: usize = 6;
 const CRC_BYTES: usize = 4;
 const SLACK_BYTES: usize = 4;
 const TRIED_BYTES: usize = 12;
-const TRIED_WITHOUT_MARGIN_BYTES: usize = 8;
+pub(crate) const TRIED_WITHOUT_MARGIN_BYTES: usize = 8;
 
 /// What a sidecar says of the segment it was made for.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ struct Header {
 impl Sidecar {
     /// Writes a graph.
     pub(crate) fn encode(&self, order: &[u32], layers: &[Layer], codes: &Codes, slack: Slack, recalls: &Recalls) -> Bytes {
-        let lists: usize = layers.iter().map(|layer| LAYER_HEADER_BYTES + 4 * layer.nodes() * layer.width()).sum();
+        let lists = layers_bytes(layers);
         let extent = codes.extent();
         let mut out = Vec::with_capacity(
             HEADER_BYTES
@@ -116,11 +116,7 @@ impl Sidecar {
         }
         out.put_f32_le(slack.unwrap_or(f32::INFINITY));
         codes.put(&mut out);
-        for layer in layers {
-            out.put_u32_le(layer.nodes() as u32);
-            out.put_u16_le(layer.width() as u16);
-            (0..layer.nodes() as u32).for_each(|node| layer.slots(node).iter().for_each(|&neighbour| out.put_u32_le(neighbour)));
-        }
+        put_layers(layers, &mut out);
         out.put_u32_le(crc32c::crc32c(&out));
         out.into()
     }
@@ -133,14 +129,14 @@ impl Sidecar {
         let body = &bytes[HEADER_BYTES..bytes.len() - CRC_BYTES];
         let (order, body) = body.split_at_checked(4 * self.rows).ok_or(Damage::Short)?;
         if header.version == VERSION_WITHOUT_CODES {
-            let layers = self.layers(header.layers, body, Self::lists_by_length)?;
-            return Ok(Read { order: self.order(order)?, layers, codes: None, slack: None, recalls: Recalls::default() });
+            let layers = layers(self.rows, header.layers, body, lists_by_length)?;
+            return Ok(Read { order: permutation(self.rows, order)?, layers, codes: None, slack: None, recalls: Recalls::default() });
         }
         let is_older = header.version == VERSION_WITH_SIGNS;
         let entry = if header.version == VERSION { TRIED_BYTES } else { TRIED_WITHOUT_MARGIN_BYTES };
         let table = if is_older { 0 } else { entry * header.entries };
         let (table, body) = body.split_at_checked(table).ok_or(Damage::Short)?;
-        let recalls = Recalls::new(table.chunks_exact(entry).filter_map(tried).collect()).ok_or(Damage::Recall)?;
+        let recalls = recalls(table, entry)?;
         let (mut slack, body) = body.split_at_checked(if is_older { 0 } else { SLACK_BYTES }).ok_or(Damage::Short)?;
         let slack = slack.try_get_f32_le().ok().filter(|&slack| slack != f32::INFINITY);
         if slack.is_some_and(|slack| !slack.is_finite()) {
@@ -150,7 +146,8 @@ impl Sidecar {
         let extent = Extent { measure: self.measure, dimension: self.dimension, rows: self.rows, signs };
         let (codes, body) = extent.bytes().and_then(|bytes| body.split_at_checked(bytes)).ok_or(Damage::Short)?;
         // Codes are most of the file; the rest is read and checked meanwhile.
-        let (take, rest) = (|| Codes::take(extent, codes), || Ok((self.order(order)?, self.layers(header.layers, body, Self::lists)?)));
+        let (take, rest) =
+            (|| Codes::take(extent, codes), || Ok((permutation(self.rows, order)?, layers(self.rows, header.layers, body, lists)?)));
         let (codes, rest) = thread::scope(|scope| {
             match thread::Builder::new().name("axis-load".to_owned()).spawn_scoped(scope, take) {
                 Ok(taking) => {
@@ -200,66 +197,86 @@ impl Sidecar {
         }
         if (1..=LAYERS_MAX).contains(&layers) { Ok(Header { version, layers, entries }) } else { Err(Damage::Shape) }
     }
+}
 
-    fn order(&self, bytes: &[u8]) -> Result<Vec<u32>, Damage> {
-        let order: Vec<u32> = bytes.as_chunks().0.iter().map(|row| u32::from_le_bytes(*row)).collect();
-        let mut seen = vec![false; self.rows];
-        for &row in &order {
-            match seen.get_mut(row as usize) {
-                Some(seen) if !*seen => *seen = true,
-                _ => return Err(Damage::Order),
-            }
+/// Bytes that layers take.
+pub(crate) fn layers_bytes(layers: &[Layer]) -> usize {
+    layers.iter().map(|layer| LAYER_HEADER_BYTES + 4 * layer.nodes() * layer.width()).sum()
+}
+
+/// Writes layers as they lie in memory, lowest first.
+pub(crate) fn put_layers(layers: &[Layer], out: &mut Vec<u8>) {
+    for layer in layers {
+        out.put_u32_le(layer.nodes() as u32);
+        out.put_u16_le(layer.width() as u16);
+        (0..layer.nodes() as u32).for_each(|node| layer.slots(node).iter().for_each(|&neighbour| out.put_u32_le(neighbour)));
+    }
+}
+
+/// Reads a table of recall of so many bytes an entry, with or without margins.
+pub(crate) fn recalls(table: &[u8], entry: usize) -> Result<Recalls, Damage> {
+    Recalls::new(table.chunks_exact(entry).filter_map(tried).collect()).ok_or(Damage::Recall)
+}
+
+/// Reads the row of each node.
+pub(crate) fn permutation(rows: usize, bytes: &[u8]) -> Result<Vec<u32>, Damage> {
+    let order: Vec<u32> = bytes.as_chunks().0.iter().map(|row| u32::from_le_bytes(*row)).collect();
+    let mut seen = vec![false; rows];
+    for &row in &order {
+        match seen.get_mut(row as usize) {
+            Some(seen) if !*seen => *seen = true,
+            _ => return Err(Damage::Order),
         }
-        Ok(order)
     }
+    Ok(order)
+}
 
-    /// Reads so many layers, lowest first, of which `lists` reads the lists: nodes, width, and the bytes from there on.
-    fn layers(
-        &self,
-        count: usize,
-        mut body: &[u8],
-        lists: impl Fn(usize, usize, &mut &[u8]) -> Result<Layer, Damage>,
-    ) -> Result<Vec<Layer>, Damage> {
-        let mut read: Vec<Layer> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let nodes = body.try_get_u32_le().map_err(|_| Damage::Short)? as usize;
-            let width = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
-            // Halving keeps what all layers take together below twice the lowest.
-            let fits = match read.last() {
-                None => nodes == self.rows && width <= 2 * M_RANGE.end(),
-                Some(below) => nodes > 0 && nodes <= below.nodes() / 2 && width <= *M_RANGE.end(),
-            };
-            if !fits || width == 0 {
-                return Err(Damage::Shape);
-            }
-            read.push(lists(nodes, width, &mut body)?);
+/// Reads so many layers, lowest first, of which `lists` reads the lists: nodes, width, and the bytes from there on.
+pub(crate) fn layers(
+    rows: usize,
+    count: usize,
+    mut body: &[u8],
+    lists: impl Fn(usize, usize, &mut &[u8]) -> Result<Layer, Damage>,
+) -> Result<Vec<Layer>, Damage> {
+    let mut read: Vec<Layer> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let nodes = body.try_get_u32_le().map_err(|_| Damage::Short)? as usize;
+        let width = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
+        // Halving keeps what all layers take together below twice the lowest.
+        let fits = match read.last() {
+            None => nodes == rows && width <= 2 * M_RANGE.end(),
+            Some(below) => nodes > 0 && nodes <= below.nodes() / 2 && width <= *M_RANGE.end(),
+        };
+        if !fits || width == 0 {
+            return Err(Damage::Shape);
         }
-        if body.is_empty() { Ok(read) } else { Err(Damage::Long) }
+        read.push(lists(nodes, width, &mut body)?);
     }
+    if body.is_empty() { Ok(read) } else { Err(Damage::Long) }
+}
 
-    /// Lists as they lie in memory.
-    fn lists(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
-        let (lists, later) = body.split_at_checked(4 * nodes * width).ok_or(Damage::Short)?;
-        *body = later;
-        Layer::read(nodes, width, lists).ok_or(Damage::Neighbour)
-    }
+/// Lists as they lie in memory.
+pub(crate) fn lists(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
+    let (lists, later) = body.split_at_checked(4 * nodes * width).ok_or(Damage::Short)?;
+    *body = later;
+    Layer::read(nodes, width, lists).ok_or(Damage::Neighbour)
+}
 
-    /// Lists of version 1, each after its length.
-    fn lists_by_length(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
-        let mut layer = Layer::empty(nodes, width);
-        for node in 0..nodes as u32 {
-            let len = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
-            let list = layer.list_mut(node).get_mut(..len).ok_or(Damage::Shape)?;
-            for place in list {
-                let neighbour = body.try_get_u32_le().map_err(|_| Damage::Short)?;
-                if neighbour as usize >= nodes || neighbour == NONE {
-                    return Err(Damage::Neighbour);
-                }
-                *place = neighbour;
+/// Lists of version 1, each after its length.
+fn lists_by_length(nodes: usize, width: usize, body: &mut &[u8]) -> Result<Layer, Damage> {
+    let mut layer = Layer::empty(nodes, width);
+    for node in 0..nodes as u32 {
+        let len = usize::from(body.try_get_u16_le().map_err(|_| Damage::Short)?);
+        let list = layer.list_mut(node).get_mut(..len).ok_or(Damage::Shape)?;
+        for place in list {
+            let neighbour = body.try_get_u32_le().map_err(|_| Damage::Short)?;
+            if neighbour as usize >= nodes || neighbour == NONE {
+                return Err(Damage::Neighbour);
             }
+            *place = neighbour;
         }
-        Ok(layer)
     }
+    Ok(layer)
 }
 
 /// Reads an entry of the table of recall, with or without a margin.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, RerankedFactory};
+use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, OwnGraphFactory, RerankedFactory};
 use proximadb_model::{BUILT_IN_METRICS, MetricKind};
 use proximadb_ports::conformance::index::{ForeignMetric, Suite};
 use proximadb_ports::conformance::metric;
@@ -22,10 +22,19 @@ fn suite(factory: impl IndexFactory) -> Suite {
 /// Metrics that walk by another one beside those that walk by themselves.
 fn detours() -> Suite {
     let detour = |by: &str| -> Arc<dyn Metric> {
-        Arc::new(ForeignMetric::walking_by(Traverse { by: by.parse().expect("a metric's name"), widen: 3 }))
+        Arc::new(ForeignMetric::walking_by(Traverse::By { metric: by.parse().expect("a metric's name"), widen: 3 }))
     };
     let metrics = vec![builtin("cosine"), builtin("hamming"), detour("euclidean"), detour("manhattan"), Arc::new(ForeignMetric::default())];
     Suite { factory: Arc::new(RerankedFactory(GraphFactory)), metrics }
+}
+
+/// A metric that walks by itself beside one that takes the detour and those that are known.
+fn own() -> Suite {
+    let foreign = |traverse| -> Arc<dyn Metric> { Arc::new(ForeignMetric::walking_by(traverse)) };
+    let detour = Traverse::By { metric: MetricKind::Euclidean, widen: 3 };
+    let metrics =
+        vec![builtin("cosine"), foreign(Traverse::Itself { digest: [7; 32] }), foreign(detour), Arc::new(ForeignMetric::default())];
+    Suite { factory: Arc::new(OwnGraphFactory(RerankedFactory(GraphFactory))), metrics }
 }
 
 #[test]
@@ -42,6 +51,9 @@ macro_rules! properties {
         }
         mod reranked {
             $(#[test] fn $name() { super::detours().$name(); })*
+        }
+        mod own_graph {
+            $(#[test] fn $name() { super::own().$name(); })*
         }
         mod graph {
             $(#[test] fn $name() { super::suite(super::GraphFactory).$name(); })*

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proximadb_axis::{BuiltinMetric, GraphFactory};
+use proximadb_axis::{BuiltinMetric, GraphFactory, OwnGraphFactory};
 use proximadb_model::{Candidate, MetricKind};
-use proximadb_ports::conformance::index::endless;
-use proximadb_ports::{Fault, IndexFactory, IndexSpec, Metric, Originals, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
+use proximadb_ports::conformance::index::{ForeignMetric, endless};
+use proximadb_ports::{
+    Fault, IndexFactory, IndexSpec, Metric, Originals, Result, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors,
+};
 
 const CHECKSUM: u32 = 0x5eed_c0de;
 const ROWS: [[f32; 3]; 7] =
@@ -237,4 +239,33 @@ fn a_neighbour_beyond_the_layer_and_a_row_twice_are_found() {
         seal(&mut bytes);
         assert_eq!(load(bytes).map(|index| index.rows()).map_err(|error| error.fault), Err(Fault::Corrupt));
     }
+}
+
+/// The graph by a metric of its own, twice the Manhattan distance.
+fn own_spec(digest: u8) -> IndexSpec {
+    let metric: Arc<dyn Metric> = Arc::new(ForeignMetric::walking_by(Traverse::Itself { digest: [digest; 32] }));
+    IndexSpec { metric, ..spec(MetricKind::Euclidean) }
+}
+
+#[test]
+fn version_1_of_graphs_by_a_plugins_metric_can_be_read_and_is_written() {
+    let factory = OwnGraphFactory(GraphFactory);
+    let saved = factory.build(&own_spec(7), vectors(), &endless()).expect("a graph").save(CHECKSUM).expect("a sidecar");
+    let path = fixture("own_graph_v1.bin");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, &saved).expect("the fixture can be written");
+    }
+    let bytes = Bytes::from(std::fs::read(path).expect("the fixture is there"));
+    assert_eq!(saved, bytes);
+    let index = factory.load(&own_spec(7), vectors().into(), CHECKSUM, bytes.clone()).expect("every version is read");
+    let params = SearchParams { k: 1, ef: 8, exact: false };
+    for (row, vector) in ROWS.iter().enumerate() {
+        let mut counters = SearchCounters::default();
+        let found = index.search(vector, &params, None, &endless(), &mut counters).expect("an answer");
+        assert_eq!((found[0].row, found[0].key, counters.graph_walks), (row as u32, 0.0, 1));
+    }
+    let fault = |spec: &IndexSpec, bytes: Bytes| factory.load(spec, vectors().into(), CHECKSUM, bytes).err().map(|error| error.fault);
+    assert_eq!(fault(&own_spec(8), bytes.clone()), Some(Fault::Corrupt), "another plugin, or other settings");
+    assert_eq!(fault(&spec(MetricKind::Euclidean), bytes), Some(Fault::Corrupt), "a built-in metric's graph is another");
+    assert_eq!(fault(&own_spec(7), Bytes::from(built())), Some(Fault::Corrupt));
 }

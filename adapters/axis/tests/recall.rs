@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, RerankedFactory};
+use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory, OwnGraphFactory, RerankedFactory};
 use proximadb_model::{IndexSettings, MetricKind, RowSet};
 use proximadb_ports::conformance::index::{ForeignMetric, Form, Sample, endless, recall};
 use proximadb_ports::{IndexFactory, IndexSpec, Metric, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors};
@@ -33,7 +33,7 @@ fn check(form: Form, kind: MetricKind, threads: usize) {
 /// A metric that no graph walks by, reached by one that orders much alike: its recall is measured against its own exact order.
 #[test]
 fn rows_are_found_by_a_detour() {
-    let traverse = Traverse { by: MetricKind::Euclidean, widen: 3 };
+    let traverse = Traverse::By { metric: MetricKind::Euclidean, widen: 3 };
     let metric: Arc<dyn Metric> = Arc::new(ForeignMetric::walking_by(traverse));
     let settings = IndexSettings::default();
     let spec = IndexSpec { metric, m: settings.m as usize, ef_construction: settings.ef_construction as usize, seed: 0xa15, threads: 2 };
@@ -45,6 +45,42 @@ fn rows_are_found_by_a_detour() {
     assert!(recall >= FLOOR, "recall {recall} with {counters:?}, seed {:#x}", sample.seed);
     assert_eq!(counters.graph_walks, queries.len() as u64);
     assert!(counters.distances <= (queries.len() * settings.ef_search as usize * 3) as u64, "more was ordered: {counters:?}");
+}
+
+/// A metric that no index knows, whose graph is built and walked by nothing else: its recall is measured against its own exact order.
+#[test]
+fn rows_are_found_by_a_metric_that_walks_by_itself() {
+    let metric: Arc<dyn Metric> = Arc::new(ForeignMetric::walking_by(Traverse::Itself { digest: [7; 32] }));
+    let settings = IndexSettings::default();
+    let spec = IndexSpec { metric, m: settings.m as usize, ef_construction: settings.ef_construction as usize, seed: 0xa15, threads: 2 };
+    let factory = OwnGraphFactory(RerankedFactory(GraphFactory));
+    let sample = Sample { form: Form::Clustered, rows: 5_000, dimension: 64, seed: 0x5eed };
+    let queries: Vec<_> = (0..200).map(|number| sample.query(number)).collect();
+    let flat = FlatFactory.build(&spec, sample.vectors(), &endless()).expect("a flat index");
+    let check = |graph: &dyn VectorIndex| {
+        let (recall, counters) = recall(graph, &*flat, &queries, K, settings.ef_search as usize);
+        assert!(recall >= FLOOR, "recall {recall} with {counters:?}, seed {:#x}", sample.seed);
+        assert_eq!((counters.graph_walks, counters.code_distances), (queries.len() as u64, 0));
+        assert!(counters.distances < (queries.len() * sample.rows / 3) as u64, "a scan: {counters:?}");
+        let told = graph.recall_at(settings.ef_search as usize).expect("it was measured at the build");
+        assert!((f64::from(told) - recall).abs() < 0.03, "{recall}, told {told}");
+    };
+    check(&*factory.build(&spec, sample.vectors(), &endless()).expect("a graph"));
+
+    // One over three of four rows goes on to be one over all, and one that lost rows finds what is left.
+    let vectors = sample.vectors();
+    let part = Vectors { dimension: 64, data: Arc::new(vectors.data[..3_750 * 64].to_vec()) };
+    let base = factory.build(&spec, part.clone(), &endless()).expect("a graph");
+    let numbers: Vec<_> = (0..3_750).map(Some).collect();
+    let extended = factory.extend(&spec, vectors, &*base, &numbers, &endless()).expect("no error").expect("it is worth it");
+    check(&*extended);
+    let left: Vec<_> = (0..3_750).map(|row: u32| (row % 8 != 0).then_some(row - row.div_ceil(8))).collect();
+    let rows = part.data.chunks(64).enumerate().filter(|(row, _)| row % 8 != 0).flat_map(|(_, row)| row.to_vec()).collect();
+    let rows = Vectors { dimension: 64, data: Arc::new(rows) };
+    let shrunk = factory.extend(&spec, rows.clone(), &*base, &left, &endless()).expect("no error").expect("it is worth it");
+    let flat = FlatFactory.build(&spec, rows, &endless()).expect("a flat index");
+    let (recall, counters) = recall(&*shrunk, &*flat, &queries, K, settings.ef_search as usize);
+    assert!(recall >= FLOOR, "recall {recall} with {counters:?} of what is left");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, RowSet, Sequence, SidecarMeta, Timestamp, plan};
 use proximadb_ports::{
-    Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, VectorIndex, Vectors, chain,
+    Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors, chain,
 };
 use tokio::sync::mpsc;
 
@@ -20,6 +20,10 @@ use crate::snapshot::{Segment, SegmentView, Snapshot};
 
 /// Time for sampling the recall of a new graph, after which it stays unknown; a plugin may take long for its part.
 const SAMPLING_MAX: Duration = Duration::from_secs(60);
+
+/// Time that a graph by a plugin's own metric may take to build, for each of its rows; an honest one takes some milliseconds.
+const OWN_GRAPH_ROW_MAX: Duration = Duration::from_millis(20);
+const OWN_GRAPH_MIN: Duration = Duration::from_secs(60);
 
 /// What finished work tells the writer.
 pub(crate) enum Event {
@@ -124,9 +128,17 @@ impl Workshop {
         let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {
-            let graph = self.graph(&view.segment, collection, &snapshot.metric, base).await?;
-            view.adopt(graph.index, graph.recall_estimate);
-            index = Some(graph.sidecar);
+            match self.graph(&view.segment, collection, &snapshot.metric, base).await {
+                Ok(graph) => {
+                    view.adopt(graph.index, graph.recall_estimate);
+                    index = Some(graph.sidecar);
+                }
+                // Rows are merged whatever a plugin does; its graph is tried again by itself.
+                Err(e) if is_the_metrics_fault(&snapshot.metric, &e) => {
+                    tracing::warn!(error = chain(&e), "a merge goes without the graph that its metric should have built");
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(Merged { sources, view: Some(view), index })
     }
@@ -183,10 +195,13 @@ impl Workshop {
         metric: &Arc<dyn Metric>,
         base: Option<Base>,
     ) -> Result<Graph> {
-        let _turn = self.env.heavy_work.acquire().await;
+        let is_own = walks_by_itself(metric);
+        let _turn = if is_own { self.env.own_graphs.acquire().await } else { self.env.heavy_work.acquire().await };
         let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
-        let (factory, budget) = (Arc::clone(&self.env.graph), self.env.budget(None));
+        let rows = u32::try_from(vectors.rows()).unwrap_or(u32::MAX);
+        let longest = is_own.then(|| OWN_GRAPH_ROW_MAX.saturating_mul(rows).max(OWN_GRAPH_MIN));
+        let (factory, budget) = (Arc::clone(&self.env.graph), self.env.budget(longest));
         let clock = Arc::clone(&self.env.clock);
         let ef = collection.spec.index.ef_search as usize;
         let checksum = segment.meta.checksum;
@@ -219,6 +234,16 @@ impl Workshop {
         let sidecar = self.files.write_index(id, bytes.unwrap_or_default()).await?;
         Ok(Graph { index, sidecar, recall_estimate })
     }
+}
+
+/// Whether graphs are built by the metric itself, a plugin's.
+fn walks_by_itself(metric: &Arc<dyn Metric>) -> bool {
+    matches!(metric.descriptor().traverse, Some(Traverse::Itself { .. }))
+}
+
+/// Whether a graph was not built because of the plugin that was to compare its rows: it failed, took too long, or refused a row.
+pub(crate) fn is_the_metrics_fault(metric: &Arc<dyn Metric>, error: &PortError) -> bool {
+    walks_by_itself(metric) && matches!(error.fault, Fault::Plugin | Fault::Deadline | Fault::Invalid)
 }
 
 /// The largest index of segments that are merged, and what has become of its rows.

@@ -29,6 +29,8 @@ pub(crate) struct Env {
     pub(crate) settings: EngineSettings,
     /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
     pub(crate) heavy_work: Semaphore,
+    /// The same for graphs that plugins compare the rows of, so that none that is slow keeps the others' waiting.
+    pub(crate) own_graphs: Semaphore,
     /// Places in the queue of computations.
     compute_places: Semaphore,
     /// Places for the computations of each metric plugin, so that one that is slow keeps no other waiting.
@@ -68,6 +70,7 @@ impl Env {
             columns,
             settings,
             heavy_work: Semaphore::new(1),
+            own_graphs: Semaphore::new(1),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
             plugin_places: Mutex::default(),
             problems,

@@ -24,6 +24,10 @@ pub(crate) use commit::may_truncate;
 pub(crate) use hand_over::bytes_of;
 use hand_over::{Left, Move};
 
+/// Time before a graph is tried again that a plugin failed to compare the rows of; twice as long after each failure, up to the most.
+const OWN_GRAPH_PAUSE: Duration = Duration::from_secs(30);
+const OWN_GRAPH_PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
 /// Bytes of the operations of one write.
 const WRITE_BYTES_MAX: usize = 48 << 20;
 
@@ -49,6 +53,9 @@ pub(crate) struct Writer {
     maintaining: bool,
     /// The moment before which failed background work is not tried again.
     retry_at: Duration,
+    /// The moment before which no graph is begun, since a plugin failed at the last one, and how long that was put off.
+    graph_at: Duration,
+    graph_pause: Duration,
     /// From this moment on the shard counts as quiet, unless a write comes first.
     quiet_from: Duration,
     stopping: Option<oneshot::Sender<()>>,
@@ -86,6 +93,8 @@ impl Writer {
             flushing: false,
             maintaining: false,
             retry_at: now,
+            graph_at: now,
+            graph_pause: Duration::ZERO,
             quiet_from: now,
             stopping: None,
             moving: None,
@@ -166,7 +175,8 @@ impl Writer {
             return Some(self.shop.env.settings.retry_after);
         }
         let waits = !self.maintaining && !self.is_quiet() && self.next_work(true).is_some();
-        waits.then(|| self.quiet_from.saturating_sub(now).max(Duration::from_millis(1)))
+        let quiet = waits.then(|| self.quiet_from.saturating_sub(now).max(Duration::from_millis(1)));
+        quiet.into_iter().chain((self.graph_at > now).then(|| self.graph_at - now)).min()
     }
 
     fn next_work(&self, quiet: bool) -> Option<plan::Work> {
@@ -186,6 +196,8 @@ impl Writer {
         let kind = snapshot.manifest.collection.spec.index.kind;
         let work = plan::next_work(&views, kind, quiet, &self.shop.env.settings.maintenance);
         match work {
+            // It comes last, so that nothing waits behind it.
+            Some(plan::Work::Index(_)) if self.now() < self.graph_at => None,
             Some(plan::Work::Index(_)) if !self.shop.env.graph.supports(snapshot.metric.descriptor()) => None,
             work => work,
         }

@@ -30,7 +30,9 @@
 mod assigner;
 pub mod bindings;
 mod kernel;
+mod lanes;
 mod metric;
+mod pass;
 mod rows;
 mod site;
 
@@ -39,4 +41,5 @@ pub use bindings::assigner::exports::proximadb::plugin::assigner::{Kind, Refusal
 pub use bindings::metric::exports::proximadb::plugin::metric::Descriptor;
 pub use kernel::{dot, squared_l2, weighted_squared_l2};
 pub use metric::{Metric, MetricSlot};
+pub use pass::sum_rows;
 pub use rows::{Mismatch, score_rows};

@@ -17,7 +17,7 @@ mod wasm_assigner;
 mod wasm_metric;
 
 pub use check::{Check, check_assigner, check_metric};
-pub use metric_plugin::MetricPlugin;
+pub use metric_plugin::{MetricPlugin, WalkBy};
 pub use options::{BreakerOptions, Interruption, PluginOptions};
 pub use plugin::PluginUse;
 pub use plugin_host::PluginHost;

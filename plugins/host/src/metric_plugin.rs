@@ -3,11 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use proximadb_model::MetricKind;
 use proximadb_ports::{Result, Traverse};
+use sha2::{Digest, Sha256};
 
 use crate::plugin::{Plugin, PluginUse};
 use crate::plugin_error::PluginError;
 use crate::wasm_metric::{self, WasmMetric};
+
+/// By what an index is to walk to the rows that a plugin's metric orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalkBy {
+    /// By a built-in metric.
+    BuiltIn {
+        /// Which one.
+        metric: MetricKind,
+        /// Rows that the plugin orders for each that a search's breadth asks for.
+        widen: usize,
+    },
+    /// By the plugin's metric itself, which must be symmetric.
+    Itself,
+}
+
+impl WalkBy {
+    /// The same as the port has it. A graph by the plugin's metric is good for no other bytes or settings.
+    pub(crate) fn traverse(self, sha256: &[u8; 32], settings: &str) -> Traverse {
+        match self {
+            Self::BuiltIn { metric, widen } => Traverse::By { metric, widen },
+            Self::Itself => Traverse::Itself { digest: Sha256::new().chain_update(sha256).chain_update(settings).finalize().into() },
+        }
+    }
+}
 
 /// A metric plugin with its settings; from [`PluginHost::load_metric_plugin`](crate::PluginHost::load_metric_plugin).
 pub struct MetricPlugin {
@@ -21,8 +47,9 @@ pub struct MetricPlugin {
 impl MetricPlugin {
     /// # Errors
     /// A component that is no metric, or that fails as it starts.
-    pub(crate) fn new(plugin: Plugin, settings: &str, traverse: Option<Traverse>) -> std::result::Result<Self, PluginError> {
+    pub(crate) fn new(plugin: Plugin, settings: &str, walk: Option<WalkBy>) -> std::result::Result<Self, PluginError> {
         wasm_metric::check_world(&plugin)?;
+        let traverse = walk.map(|by| by.traverse(&plugin.sha256, settings));
         Ok(Self { plugin: Arc::new(plugin), settings: settings.to_owned(), traverse, metrics: Mutex::default() })
     }
 

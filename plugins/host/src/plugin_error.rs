@@ -23,6 +23,8 @@ pub(crate) enum PluginError {
     WrongWorld { interface: &'static str, source: wasmtime::Error },
     #[error("vectors of {0} components are out of reach")]
     Dimension(usize),
+    #[error("graphs are walked by this metric itself, which must be symmetric, and the plugin says that it is not")]
+    Asymmetric,
     #[error("the query has {actual} components, or one that is not finite, and {expected} finite ones are compared")]
     Query { actual: usize, expected: usize },
     #[error("the plugin says: {0}")]
@@ -85,6 +87,7 @@ impl PluginError {
             | Self::Imports(_)
             | Self::WrongWorld { .. }
             | Self::Dimension(_)
+            | Self::Asymmetric
             | Self::Query { .. }
             | Self::Said(_) => Fault::Invalid,
         }

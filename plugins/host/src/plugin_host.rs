@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use proximadb_ports::{Clock, Result, Traverse};
+use proximadb_ports::{Clock, Result};
 
-use crate::metric_plugin::MetricPlugin;
+use crate::metric_plugin::{MetricPlugin, WalkBy};
 use crate::options::PluginOptions;
 use crate::plugin::Plugin;
 use crate::sandbox::Sandbox;
@@ -45,7 +45,7 @@ impl PluginHost {
         self.load_metric_plugin(name, bytes, sha256, settings, None)?.for_dimension(dimension)
     }
 
-    /// As [`PluginHost::load_metric`], for vectors of any dimension. With `traverse` an index may walk by another metric.
+    /// As [`PluginHost::load_metric`], for vectors of any dimension. Without `walk` an index compares every row.
     ///
     /// # Errors
     /// As [`PluginHost::load_metric`]; settings are looked at with the first dimension.
@@ -55,10 +55,10 @@ impl PluginHost {
         bytes: &[u8],
         sha256: Option<[u8; 32]>,
         settings: &str,
-        traverse: Option<Traverse>,
+        walk: Option<WalkBy>,
     ) -> Result<MetricPlugin> {
         let plugin = Plugin::new(&self.sandbox, &self.clock, name, bytes, sha256);
-        let metric = plugin.and_then(|plugin| MetricPlugin::new(plugin, settings, traverse));
+        let metric = plugin.and_then(|plugin| MetricPlugin::new(plugin, settings, walk));
         metric.map_err(|error| error.at("plugins.load_metric", name))
     }
 

@@ -52,6 +52,9 @@ impl WasmMetric {
             return Err(PluginError::Dimension(dimension));
         }
         let (first, says) = Warm::start(plugin, settings, dimension)?;
+        if matches!(traverse, Some(Traverse::Itself { .. })) && !says.symmetric {
+            return Err(PluginError::Asymmetric);
+        }
         let descriptor = MetricDescriptor {
             kind: MetricKind::Wasm(plugin.name.clone()),
             score_kind: if says.lower_is_nearer { ScoreKind::Distance } else { ScoreKind::Similarity },

@@ -465,7 +465,7 @@ impl Default for ForeignMetric {
 }
 
 impl ForeignMetric {
-    /// The same, for indexes that come to its rows by another metric.
+    /// The same, for indexes that come to its rows by another metric or by itself.
     pub fn walking_by(traverse: crate::Traverse) -> Self {
         let Self { descriptor } = Self::default();
         Self { descriptor: MetricDescriptor { traverse: Some(traverse), ..descriptor } }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proximadb_model::plan;
-use proximadb_ports::{Assigner, IndexStatus, PluginStatus, SegmentStatus};
+use proximadb_ports::{Assigner, IndexStatus, PluginStatus, SegmentStatus, Traverse};
 
 use crate::env::Env;
 use crate::snapshot::Snapshot;
@@ -56,7 +56,8 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
             let min = env.settings.maintenance.graph_rows_min;
             let reason = match (view.is_graph(), wants, possible) {
                 (true, _, _) => match &snapshot.metric.descriptor().traverse {
-                    Some(traverse) => format!("a graph by {} leads to the rows that {} orders", traverse.by, spec.metric),
+                    Some(Traverse::By { metric, .. }) => format!("a graph by {metric} leads to the rows that {} orders", spec.metric),
+                    Some(Traverse::Itself { .. }) => format!("a graph by {} itself answers faster at this size", spec.metric),
                     None => "a graph answers faster at this size".to_owned(),
                 },
                 (false, true, true) => "scanned exactly until its graph is built".to_owned(),

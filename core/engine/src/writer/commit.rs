@@ -1,12 +1,13 @@
 //! The writer's commits: each step that changes which files count is one new manifest, durable before anything relies on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proximadb_model::{Epoch, Manifest, ManifestNumber, Memtable, RowSet, SegmentEntry, ShardState};
 use proximadb_ports::{Fault, PortError, Result, chain, mutants};
 
-use super::{Event, Put, Snapshot, Writer};
-use crate::background::{Flushed, Indexed, Merged};
+use super::{Event, OWN_GRAPH_PAUSE, OWN_GRAPH_PAUSE_MAX, Put, Snapshot, Writer};
+use crate::background::{Flushed, Indexed, Merged, is_the_metrics_fault};
 use crate::snapshot::SegmentView;
 
 impl Writer {
@@ -119,7 +120,9 @@ impl Writer {
             }
             Event::Indexed(indexed) => {
                 self.maintaining = false;
-                ("index", self.finish_index(indexed).await)
+                let result = self.finish_index(indexed).await;
+                self.put_off_graphs(&result);
+                ("index", result)
             }
         };
         let subject = format!("{what} of shard {}", self.shard.id);
@@ -130,6 +133,17 @@ impl Writer {
                 self.retry_at = self.now() + self.shop.env.settings.retry_after;
             }
         }
+    }
+
+    /// Leaves graphs alone for a while whose rows a plugin failed to compare: all that was done for one is lost each time.
+    fn put_off_graphs(&mut self, result: &Result<()>) {
+        self.graph_pause = match result {
+            Err(e) if is_the_metrics_fault(&self.snapshot().metric, e) => {
+                (self.graph_pause * 2).clamp(OWN_GRAPH_PAUSE, OWN_GRAPH_PAUSE_MAX)
+            }
+            _ => Duration::ZERO,
+        };
+        self.graph_at = self.now() + self.graph_pause;
     }
 
     fn settle_flush(&mut self, result: &Result<()>) {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use proximadb_plugin_guest::{Descriptor, Metric, dot, export_metric, squared_l2};
+use proximadb_plugin_guest::{Descriptor, Metric, Mismatch, export_metric, squared_l2, sum_rows};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -13,18 +13,19 @@ struct Settings {
 }
 
 struct Learned {
-    rows: Vec<Vec<f32>>,
+    /// The matrix, row after row.
+    matrix: Vec<f32>,
     /// The query and a row after the matrix; room that is used again.
     projected: RefCell<(Vec<f32>, Vec<f32>)>,
 }
 
 impl Metric for Learned {
     fn new(settings: &str, dimension: usize) -> Result<Self, String> {
-        let Settings { matrix: rows } = serde_json::from_str(settings).map_err(|error| format!("settings: {error}"))?;
-        if rows.is_empty() {
+        let Settings { matrix } = serde_json::from_str(settings).map_err(|error| format!("settings: {error}"))?;
+        if matrix.is_empty() {
             return Err("matrix: it has no rows".to_owned());
         }
-        for (number, row) in rows.iter().enumerate() {
+        for (number, row) in matrix.iter().enumerate() {
             if row.len() != dimension {
                 return Err(format!("matrix: row {number} has {} columns for {dimension} components", row.len()));
             }
@@ -32,18 +33,18 @@ impl Metric for Learned {
                 return Err(format!("matrix: row {number} has an entry that is not finite"));
             }
         }
-        Ok(Self { projected: RefCell::new((vec![0.0; rows.len()], vec![0.0; rows.len()])), rows })
+        Ok(Self { projected: RefCell::new((vec![0.0; matrix.len()], vec![0.0; matrix.len()])), matrix: matrix.concat() })
     }
 
     fn describe(&self) -> Descriptor {
-        Descriptor { name: "learned".to_owned(), version: "0.1.0".to_owned(), symmetric: true, lower_is_nearer: true }
+        Descriptor { name: "learned".to_owned(), version: "0.2.0".to_owned(), symmetric: true, lower_is_nearer: true }
     }
 
     fn score(&self, query: &[f32], block: &[f32], out: &mut [f32]) -> Result<(), String> {
         let (there, here) = &mut *self.projected.borrow_mut();
-        self.project(query, there);
+        self.project(query, there)?;
         for (row, value) in block.chunks_exact(query.len()).zip(out) {
-            self.project(row, here);
+            self.project(row, here)?;
             let distance = squared_l2(there, here).sqrt();
             // A sum that ran out of f32, or is no number any more, is as far as a row can be.
             *value = distance.min(f32::MAX);
@@ -53,10 +54,8 @@ impl Metric for Learned {
 }
 
 impl Learned {
-    fn project(&self, vector: &[f32], out: &mut [f32]) {
-        for (row, place) in self.rows.iter().zip(out) {
-            *place = dot(row, vector);
-        }
+    fn project(&self, vector: &[f32], out: &mut [f32]) -> Result<(), Mismatch> {
+        sum_rows([vector], &self.matrix, out, |[x], entry| [x * entry], |[sum]| sum)
     }
 }
 

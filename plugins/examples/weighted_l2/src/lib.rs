@@ -1,6 +1,6 @@
 //! L2 distance in which some components count more than others: `{"weights": [1.0, 0.5, …]}`, one for each component.
 
-use proximadb_plugin_guest::{Descriptor, Metric, export_metric, score_rows, weighted_squared_l2};
+use proximadb_plugin_guest::{Descriptor, Metric, export_metric, sum_rows};
 use serde::Deserialize;
 
 /// The settings are all that the metric is.
@@ -23,13 +23,13 @@ impl Metric for WeightedL2 {
     }
 
     fn describe(&self) -> Descriptor {
-        Descriptor { name: "weighted L2".to_owned(), version: "0.1.0".to_owned(), symmetric: true, lower_is_nearer: true }
+        Descriptor { name: "weighted L2".to_owned(), version: "0.2.0".to_owned(), symmetric: true, lower_is_nearer: true }
     }
 
     fn score(&self, query: &[f32], block: &[f32], out: &mut [f32]) -> Result<(), String> {
+        let square = |[weight, q]: [f32; 2], x: f32| [weight * (q - x) * (q - x)];
         // A sum that ran out of f32, or is no number any more, is as far as a row can be.
-        let distance = |query: &[f32], row: &[f32]| weighted_squared_l2(&self.weights, query, row).sqrt().min(f32::MAX);
-        Ok(score_rows(query, block, out, distance)?)
+        Ok(sum_rows([&self.weights, query], block, out, square, |[sum]| sum.sqrt().min(f32::MAX))?)
     }
 }
 
