@@ -85,8 +85,14 @@ impl Workshop {
     pub(crate) async fn flush(&self, snapshot: &Snapshot, frozen: &Memtable) -> Result<Flushed> {
         let collection = &snapshot.manifest.collection;
         let mut rows = MemtableRows::new(frozen);
+        // The file, and then the originals, are as large as the memtable, which they free.
+        let room = self.env.memory.reserve_at_once(frozen.bytes() as u64);
         let segment = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await?;
-        let view = segment.map(|s| segment_build::fresh_view(&self.env, &snapshot.metric, collection, s)).transpose()?;
+        drop(room);
+        let view = match segment {
+            Some(segment) => Some(segment_build::flat_view(&self.env, &snapshot.metric, collection, segment).await?),
+            None => None,
+        };
         let mut dead = Vec::new();
         for (view, entry) in snapshot.segments.iter().zip(&snapshot.manifest.segments) {
             let count = view.dead.count() as u32;
@@ -115,15 +121,23 @@ impl Workshop {
         let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
         let now = self.env.clock.now();
         let base = Base::of(&views, now);
+        let live: usize = views.iter().map(SegmentView::live).sum();
+        // First the file is in memory, then the originals and what an index is built with.
+        let file_bytes: u64 = views.iter().map(|v| v.segment.meta.bytes * v.live() as u64 / v.rows().max(1) as u64).sum();
+        let build_bytes = if self.wants_graph(collection, &snapshot.metric, live) { build_bytes(collection, live) } else { 0 };
+        let mut room = self.env.memory.reserve("a merge", file_bytes.saturating_add(build_bytes))?;
         let mut rows = LiveRows::new(views, now);
         let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
             return Ok(Merged { sources, view: None, index: None });
         };
+        room.shrink_to(build_bytes);
         // What filters ask for of the sources they will ask for of the whole.
         segment.columns.warm(&segment.reader, &paths.into_iter().collect::<Vec<_>>());
-        let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
+        let _pin = segment.pin();
+        let mut view = segment_build::flat_view(&self.env, &snapshot.metric, collection, segment).await?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {
+            let _turn = self.env.heavy_work.acquire().await;
             let graph = self.graph(&view.segment, collection, &snapshot.metric, base).await?;
             view.adopt(graph.index, graph.recall_estimate);
             index = Some(graph.sidecar);
@@ -169,22 +183,34 @@ impl Workshop {
 
     /// Whether a segment of this size should have a graph, and can.
     pub(crate) fn wants_graph(&self, collection: &Collection, metric: &Arc<dyn Metric>, rows: usize) -> bool {
-        plan::wants_graph(rows, collection.spec.index.kind, &self.env.settings.maintenance) && self.env.graph.supports(metric.descriptor())
+        let settings = self.env.settings.maintenance.for_dimension(collection.spec.dimension.get());
+        plan::wants_graph(rows, collection.spec.index.kind, &settings) && self.env.graph.supports(metric.descriptor())
+    }
+
+    /// Builds a graph over a segment that has none.
+    ///
+    /// # Errors
+    /// As of [`Self::graph`]; `Exhausted` while there is no memory for it.
+    pub(crate) async fn index(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>) -> Result<Indexed> {
+        let _turn = self.env.heavy_work.acquire().await;
+        let _pin = segment.pin();
+        let rows = segment.meta.rows as usize;
+        let originals = segment.originals();
+        let absent = if originals.are_there() { 0 } else { originals.bytes() };
+        let mut room = self.env.memory.reserve("an index", build_bytes(collection, rows).saturating_add(absent))?;
+        segment_build::bring_originals(segment).await?;
+        room.shrink_to(build_bytes(collection, rows));
+        let graph = self.graph(segment, collection, metric, None).await?;
+        Ok(Indexed { segment: segment.meta.id, graph })
     }
 
     /// Builds a graph over a segment, from one over a part of its rows where there is one that is worth it, and writes its sidecar.
+    /// The caller has the turn for heavy work, and memory for it.
     ///
     /// # Errors
     /// Those of the index and of the store.
-    pub(crate) async fn graph(
-        &self,
-        segment: &Arc<Segment>,
-        collection: &Collection,
-        metric: &Arc<dyn Metric>,
-        base: Option<Base>,
-    ) -> Result<Graph> {
-        let _turn = self.env.heavy_work.acquire().await;
-        let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
+    async fn graph(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>, base: Option<Base>) -> Result<Graph> {
+        let vectors = segment_build::bring_originals(segment).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
         let (factory, budget) = (Arc::clone(&self.env.graph), self.env.budget(None));
         let clock = Arc::clone(&self.env.clock);
@@ -219,6 +245,10 @@ impl Workshop {
         let sidecar = self.files.write_index(id, bytes.unwrap_or_default()).await?;
         Ok(Graph { index, sidecar, recall_estimate })
     }
+}
+
+fn build_bytes(collection: &Collection, rows: usize) -> u64 {
+    plan::build_bytes(rows, collection.spec.dimension.get(), collection.spec.index.m as usize)
 }
 
 /// The largest index of segments that are merged, and what has become of its rows.
