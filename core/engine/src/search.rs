@@ -140,6 +140,8 @@ struct Job {
     /// Rows whose values were looked at in files for this search.
     rows_filtered: u64,
     budget: Budget,
+    /// When it was asked for.
+    asked: Timestamp,
 }
 
 async fn prepare(
@@ -180,7 +182,7 @@ async fn prepare(
         }
         budget.check()?;
     }
-    Ok(Job { request, vector, exclude, allowed, rows_filtered, budget })
+    Ok(Job { request, vector, exclude, allowed, rows_filtered, budget, asked: now })
 }
 
 /// The rows of each shard and segment that count.
@@ -292,7 +294,7 @@ impl Job {
         let mut expected = Expected::default();
         for (shard, snapshot) in shards.iter().enumerate() {
             self.search_memtables(shard, snapshot, &metric, now, &mut top, &mut stats)?;
-            self.search_segments(shard, snapshot, now, &mut top, &mut stats, &mut late, &mut expected)?;
+            self.search_segments(shard, snapshot, &mut top, &mut stats, &mut late, &mut expected)?;
         }
         expected.rows(stats.memtable_rows as usize, Some(1.0));
         stats.recall_estimate = expected.recall();
@@ -382,7 +384,6 @@ impl Job {
         &self,
         shard: usize,
         snapshot: &Snapshot,
-        now: Timestamp,
         top: &mut TopK<Found>,
         stats: &mut SearchStats,
         late: &mut Vec<late::Late>,
@@ -398,7 +399,7 @@ impl Job {
             let mut originals = "memory";
             if let Some(params) = params {
                 stats.segments += 1;
-                view.segment.note_search(now);
+                view.segment.note_search(self.asked);
                 if let Some(candidates) = self.found_in_memory(view, &params, allow, &mut counters)? {
                     for candidate in candidates {
                         top.push(Found { candidate, shard, source, kind: 2 });
