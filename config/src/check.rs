@@ -10,6 +10,8 @@ use crate::wal::DistributionStrategy;
 
 /// Smaller logs would be all headers.
 const FILE_BYTES_MIN: u64 = 64 << 10;
+/// With less, the parts that are bounded by a share of it could not do their work.
+const BUDGET_BYTES_MIN: u64 = 16 << 20;
 /// Larger numbers of threads are a slip of the keyboard.
 const THREADS_MAX: u64 = 1_024;
 /// An hour; whoever waits longer than this for a server to stop kills it.
@@ -22,6 +24,9 @@ impl Settings {
         let wal = &self.storage.wal_config;
         range("compute.threads", u64::from(self.compute.threads), 0, THREADS_MAX)?;
         range("search.timeout_ms", self.search.timeout_ms, 1, TIMEOUT_MS_MAX)?;
+        if self.memory.budget_bytes > 0 {
+            range("memory.budget_bytes", self.memory.budget_bytes, BUDGET_BYTES_MIN, 1 << 50)?;
+        }
         range("memory.filter_bytes_max", self.memory.filter_bytes_max, 0, 1 << 50)?;
         range("storage.segment.compression_level", u64::from(self.storage.segment.compression_level), 1, 22)?;
         range("storage.wal_config.file_bytes_max", wal.file_bytes_max, FILE_BYTES_MIN, u64::from(u32::MAX))?;

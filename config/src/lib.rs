@@ -20,7 +20,7 @@ pub use error::ConfigError;
 pub use object_store::{ObjectStoreOptions, ObjectStoreSettings};
 pub use plugins::{PluginHostSettings, PluginKind, PluginLimits, PluginSettings, TraverseBy};
 pub use server::ServerSettings;
-pub use settings::{ComputeSettings, LogSettings, MemorySettings, SearchSettings, Settings};
+pub use settings::{ComputeSettings, LogSettings, MemorySettings, Originals, SearchSettings, Settings};
 pub use sites::SiteSettings;
 pub use storage::{BasePath, DiskType, SegmentSettings, StorageLayout, StorageSettings};
 pub use wal::{Codec, DistributionStrategy, WalSettings};

@@ -79,17 +79,31 @@ impl SearchSettings {
     }
 }
 
+/// Where full vectors are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Originals {
+    /// In memory where the budget leaves room.
+    Auto,
+    /// On disk.
+    Disk,
+}
+
 /// Bounds of what is kept in memory because it answers faster from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MemorySettings {
+    /// Bytes that everything which the engine holds may take together; 0 for three quarters of what there is.
+    pub budget_bytes: u64,
+    /// Where the full vectors of graphs are.
+    pub originals: Originals,
     /// Bytes of metadata fields that filters have asked for, over all segments.
     pub filter_bytes_max: u64,
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { filter_bytes_max: 256 << 20 }
+        Self { budget_bytes: 0, originals: Originals::Auto, filter_bytes_max: 256 << 20 }
     }
 }
 

@@ -8,7 +8,7 @@ use figment::value::Value;
 use proximadb_config::{PluginKind, Settings};
 
 /// Every setting with a default, in the order of the file.
-const SETTINGS: [(&str, &str); 30] = [
+const SETTINGS: [(&str, &str); 32] = [
     ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
     ("server.rest_listen", "Address of REST; port 0 takes a free one."),
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
@@ -64,6 +64,18 @@ const SETTINGS: [(&str, &str); 30] = [
     ("plugin_host.cache_dir", "Folder of compiled plugins, which nobody but the server may write; plugin-cache in data_dir when empty."),
     ("compute.threads", "Threads that compute distances and build indexes; 0 means one for each core."),
     ("search.timeout_ms", "Milliseconds that a search may take when the request does not say."),
+    (
+        "memory.budget_bytes",
+        "Bytes that memtables, segments, indexes, caches and background work may take together, 16777216 or more; 0 means three\n\
+         quarters of what the machine or the control group has. Beyond it full vectors are left on disk, those of graphs that were\n\
+         searched least recently first, and searches fetch those that they compare; where nothing is left to let go, records are\n\
+         refused. No memtable, field for filters or cache of metadata takes more than an eighth of it.",
+    ),
+    (
+        "memory.originals",
+        "Where the full vectors of graphs are: \"auto\", in memory where the budget leaves room for them; or \"disk\", so that a graph\n\
+         takes about half of what its vectors would, and searches fetch the dozens that each of them compares.",
+    ),
     (
         "memory.filter_bytes_max",
         "Bytes of metadata fields that filters have asked for and that are kept in memory, over all segments; 0 keeps none.\n\

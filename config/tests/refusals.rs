@@ -81,6 +81,7 @@ fn ranges_end_where_they_say() {
     for (table, name, good, bad) in [
         ("compute", "threads", ["0", "1024"], ["-1", "1025"]),
         ("search", "timeout_ms", ["1", "600000"], ["0", "600001"]),
+        ("memory", "budget_bytes", ["0", "16777216"], ["16777215", "1125899906842625"]),
         ("memory", "filter_bytes_max", ["0", "1125899906842624"], ["1125899906842625", "1125899906842626"]),
         ("server", "drain_seconds", ["0", "3600"], ["-1", "3601"]),
         ("storage.segment", "compression_level", ["1", "22"], ["0", "23"]),

@@ -47,7 +47,7 @@ pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Where tasks and computations run.
 ///
 /// Guarantees:
-/// - G1 a spawned task runs until it ends or the executor shuts down;
+/// - G1 a spawned task runs until it ends or the executor shuts down, in the background or not;
 /// - G2 a computation given to `compute` runs on one of a bounded number of threads, none of which drives IO;
 /// - G3 a computation that panics takes down neither its thread nor the process; what it would have answered is dropped.
 pub trait Executor: Send + Sync + 'static {
@@ -57,8 +57,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs a computation.
     fn compute(&self, job: Box<dyn FnOnce() + Send>);
 
-    /// Runs a long computation on a thread of its own, so that it holds up no other; it may start threads itself.
+    /// Runs a long computation on a thread of its own, so that it holds up no other; it may start threads itself. It has less claim to
+    /// the processors than what answers requests.
     fn background(&self, name: &'static str, job: Box<dyn FnOnce() + Send>);
+
+    /// Runs a task that computes much between its waits, with less claim to the processors than what answers requests.
+    fn spawn_background(&self, name: &'static str, task: BoxFuture);
 
     /// Threads that run computations.
     fn compute_threads(&self) -> usize;

@@ -387,6 +387,8 @@ pub struct SegmentExplain {
     pub strategy: &'static str,
     /// Why that.
     pub reason: &'static str,
+    /// Where the originals were: `"memory"`, or `"disk"`, so that those of the likeliest rows were fetched.
+    pub originals: &'static str,
     /// What told which rows count: `"none"` without a filter, `"memory"`, or `"file"` and why.
     pub filter: &'static str,
     /// Breadth of the walk, where a graph was walked.
@@ -422,8 +424,8 @@ pub struct ScanPage {
 /// The answer of [`Database::index_status`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexStatus {
-    /// `"building"` while rows are left to be indexed; `"loading"` while graphs that were opened fetch originals from the segments'
-    /// files; otherwise `"ready"`.
+    /// `"building"` while rows are left to be indexed; `"loading"` while originals are on their way from the segments' files, which
+    /// those that stay there for lack of memory are not; otherwise `"ready"`.
     pub status: &'static str,
     /// `"flat"`, `"graph"`, `"mixed"` or `"none"`.
     pub kind: &'static str,
@@ -439,6 +441,8 @@ pub struct IndexStatus {
     pub resident_bytes: u64,
     /// Bytes that fields which filters have asked for keep in memory.
     pub filter_bytes: u64,
+    /// Bytes of originals that are in memory.
+    pub originals_bytes: u64,
     /// One line for each segment.
     pub segments: Vec<SegmentStatus>,
 }
@@ -458,6 +462,10 @@ pub struct SegmentStatus {
     pub index: &'static str,
     /// Why that index.
     pub reason: String,
+    /// Where the originals are, `"memory"` or `"disk"`.
+    pub originals: &'static str,
+    /// Why there.
+    pub originals_reason: &'static str,
 }
 
 /// Of second copies: they are complete, so that the loss of either disk loses nothing.
@@ -594,4 +602,20 @@ pub struct Health {
     pub ready: bool,
     /// What is wrong, one line each; empty when all is well.
     pub problems: Vec<String>,
+    /// What is held in memory, and whether it is within its budget.
+    pub memory: MemoryStatus,
+}
+
+/// What the engine holds in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStatus {
+    /// `"roomy"` while all originals are there or on their way; `"lean"` while some stay on disk for lack of room, so that searches
+    /// fetch those they compare; `"over"` while the budget is passed and nothing is left to let go, so that records are refused.
+    pub state: &'static str,
+    /// The budget; `None` without one.
+    pub budget_bytes: Option<u64>,
+    /// All parts together.
+    pub used_bytes: u64,
+    /// Bytes by part: `filters`, `indexes`, `memtables`, `metadata`, `originals`, `rows`, `work`.
+    pub parts: Vec<(&'static str, u64)>,
 }

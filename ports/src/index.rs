@@ -1,8 +1,10 @@
 //! Vector indexes of one segment, and the metrics they order by. Synchronous: they run on the engine's compute pool.
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::ops::Deref;
+use std::sync::Arc;
 
+use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
 use proximadb_model::{Candidate, MetricKind, RowSet, ScoreKind};
 
@@ -90,12 +92,25 @@ impl Vectors {
     }
 }
 
-/// The originals of a segment, which may still be on their way from its file while its index answers already.
+/// The originals of a segment as its index finds them: in memory, on their way there, or let go for a while, which the index outlives.
+/// Clones are handles of one place.
 #[derive(Clone, Debug)]
 pub struct Originals {
     dimension: usize,
     rows: usize,
-    vectors: Arc<OnceLock<Vectors>>,
+    vectors: Arc<ArcSwapOption<Vectors>>,
+}
+
+/// Originals that whoever holds this goes on with, also when they are let go meanwhile.
+pub struct Lent(Guard<Option<Arc<Vectors>>>);
+
+impl Deref for Lent {
+    type Target = Vectors;
+
+    #[inline]
+    fn deref(&self) -> &Vectors {
+        self.0.as_deref().expect("it is made of vectors that are there, and nobody changes a guard")
+    }
 }
 
 impl Originals {
@@ -114,10 +129,21 @@ impl Originals {
         self.rows
     }
 
-    /// The vectors, once they have come.
+    /// Bytes that they take while they are in memory.
+    pub fn bytes(&self) -> u64 {
+        (self.rows as u64).saturating_mul(self.dimension as u64).saturating_mul(size_of::<f32>() as u64)
+    }
+
+    /// Whether they are in memory.
     #[inline]
-    pub fn get(&self) -> Option<&Vectors> {
-        self.vectors.get()
+    pub fn are_there(&self) -> bool {
+        self.vectors.load().is_some()
+    }
+
+    /// The vectors, where they are in memory; nobody waits for anybody.
+    #[inline]
+    pub fn get(&self) -> Option<Lent> {
+        Some(self.vectors.load()).filter(|vectors| vectors.is_some()).map(Lent)
     }
 
     /// Hands over the vectors; whoever holds a clone has them from then on. False when they are of another shape, and are not taken.
@@ -125,15 +151,20 @@ impl Originals {
     pub fn arrive(&self, vectors: Vectors) -> bool {
         let fits = vectors.dimension == self.dimension && vectors.data.len() == self.rows * self.dimension;
         if fits {
-            self.vectors.get_or_init(|| vectors);
+            self.vectors.store(Some(Arc::new(vectors)));
         }
         fits
+    }
+
+    /// Lets the vectors go; their memory is free once the searches that use them have ended. False where they were not there.
+    pub fn let_go(&self) -> bool {
+        self.vectors.swap(None).is_some()
     }
 }
 
 impl From<Vectors> for Originals {
     fn from(vectors: Vectors) -> Self {
-        Self { dimension: vectors.dimension, rows: vectors.rows(), vectors: Arc::new(OnceLock::from(vectors)) }
+        Self { dimension: vectors.dimension, rows: vectors.rows(), vectors: Arc::new(ArcSwapOption::from_pointee(vectors)) }
     }
 }
 
@@ -158,7 +189,7 @@ pub struct IndexSpec {
 /// - G1 `load(save(index))` answers every search as `index` does;
 /// - G2 `load` of any bytes ends in an index or `Corrupt`: no panic, and memory in proportion to bytes and rows;
 /// - G3 `load` refuses a sidecar that was not made for the segment's checksum;
-/// - G4 `load` does not wait for originals: an index without them answers by `shortlist`, and by `search` once they have come.
+/// - G4 `load` does not wait for originals: an index without them answers by `shortlist`, and by `search` while they are there.
 pub trait IndexFactory: Send + Sync + 'static {
     /// The kind's name, as in `GET …/index` and in manifests: `"flat"`, `"graph"`.
     fn kind(&self) -> &'static str;
@@ -237,8 +268,9 @@ impl SearchCounters {
 /// - G3 with `exact`, the answer is that of comparing every allowed row;
 /// - G4 with at least `k` rows allowed an approximate search gives `k` candidates too;
 /// - G5 a search ends soon after its budget is over, with `Deadline`;
-/// - G6 the rows that `search` gives are among those of `shortlist` with the same arguments, where there is a shortlist: no row
-///   twice, at least `k` of them and none outside `allow`.
+/// - G6 the rows that `search` gives are among those of `shortlist` with the same arguments, where there is a shortlist, and these
+///   among those of `met`: no row twice, at least `k` of them and none outside `allow`;
+/// - G7 an index whose `originals` were let go answers as one whose originals are still to come, and as before once they are back.
 pub trait VectorIndex: Any + Send + Sync {
     /// The kind that made it.
     fn kind(&self) -> &'static str;
@@ -260,12 +292,17 @@ pub trait VectorIndex: Any + Send + Sync {
         None
     }
 
-    /// Whether the originals are there, which `search` needs.
-    fn has_originals(&self) -> bool {
-        true
+    /// The originals that it shares, and that may be let go and come back; `None` for a kind that holds its own.
+    fn originals(&self) -> Option<&Originals> {
+        None
     }
 
-    /// The rows among which a caller with the originals finds the nearest, for as long as the index has none itself; `None` where
+    /// Whether the originals are there, which `search` needs.
+    fn has_originals(&self) -> bool {
+        self.originals().is_none_or(Originals::are_there)
+    }
+
+    /// The rows that `search` would compare, for a caller who compares them for as long as the index has no originals; `None` where
     /// it takes all originals to tell, as in an exact search.
     ///
     /// # Errors
@@ -281,10 +318,25 @@ pub trait VectorIndex: Any + Send + Sync {
         Ok(None)
     }
 
+    /// Every row that a search of this breadth comes to, for a caller that orders them by another metric; `None` as in `shortlist`.
+    ///
+    /// # Errors
+    /// `Deadline`.
+    fn met(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<u32>>> {
+        self.shortlist(query, params, allow, budget, counters)
+    }
+
     /// The nearest rows to a query of the index's dimension.
     ///
     /// # Errors
-    /// `Deadline`; `Plugin`; `Unavailable` while the originals have not come.
+    /// `Deadline`; `Plugin`; `Unavailable` while the originals are not there.
     fn search(
         &self,
         query: &[f32],

@@ -27,15 +27,16 @@ pub use assigner::Assigner;
 pub use budget::Budget;
 pub use clock::{BoxFuture, Clock, Entropy, Executor};
 pub use database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, NewRecord, PluginStatus,
-    Query, ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus,
-    SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, MemoryStatus, NewRecord,
+    PluginStatus, Query, ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain,
+    SegmentStatus, SiteStatus, StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 pub use disk::{Disk, DiskFile};
 pub use error::{Fault, PortError, Result, chain};
 pub use filesystem::{Filesystem, ObjectInfo, PutMode, Reserve, Space};
 pub use index::{
-    IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors,
+    IndexFactory, IndexSpec, Lent, Metric, MetricDescriptor, Originals, Scorer, SearchCounters, SearchParams, Traverse, VectorIndex,
+    Vectors,
 };
 pub use mirror::{Mirror, Partner};
 pub use plugins::{NoPlugins, PluginList};

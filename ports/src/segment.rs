@@ -1,5 +1,6 @@
 //! Immutable files of rows, and reading them by row, by column and by condition.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use crate::error::Result;
 /// Segments of one site.
 ///
 /// Guarantees:
-/// - G1 what `write` was given is what `scan`, `vectors`, `fetch` and `metadata` give back, row for row, bit for bit, in the same order;
+/// - G1 what `write` was given is what `scan`, `vectors`, `vectors_of`, `fetch` and `metadata` give back, row for row, bit for bit, in the same order;
 /// - G2 once `write` has returned the file is whole and durable; a failed or dropped write leaves nothing that lists as a segment;
 /// - G3 `open` fails with `Corrupt` when size or checksum differ from the meta, and never serves such bytes;
 /// - G4 `select` answers exactly `Filter::matches` for every row, with or without pruning;
@@ -29,6 +30,9 @@ pub trait SegmentStore: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Corrupt`; `Unavailable`.
     async fn open(&self, shard: ShardId, meta: &SegmentMeta) -> Result<Arc<dyn SegmentReader>>;
+
+    /// Bytes that the store keeps in memory of what its readers have decoded.
+    fn cached_bytes(&self) -> usize;
 
     /// The key of a segment's file on the site's filesystem, for whoever copies or checks whole files.
     fn key(&self, shard: ShardId, id: FileId) -> String;
@@ -62,11 +66,21 @@ pub trait SegmentReader: Send + Sync + 'static {
     /// `Corrupt`; `Unavailable`.
     async fn scan(&self, projection: Projection) -> Result<Box<dyn RowStream>>;
 
-    /// The vectors of every row in order, component after component, and nothing else.
+    /// Bytes resident of the open segment, without what the store's cache holds of it.
+    fn resident_bytes(&self) -> usize;
+
+    /// The vectors of a range of rows in order, component after component, and nothing else.
     ///
     /// # Errors
-    /// `Corrupt`; `Unavailable`.
-    async fn vectors(&self) -> Result<Vec<f32>>;
+    /// `Invalid` for rows beyond the end; `Corrupt`; `Unavailable`.
+    async fn vectors(&self, rows: Range<usize>) -> Result<Vec<f32>>;
+
+    /// The vectors of the given rows, in the order asked, component after component: what each search does whose originals are on
+    /// disk.
+    ///
+    /// # Errors
+    /// As of [`SegmentReader::fetch`].
+    async fn vectors_of(&self, rows: &[u32]) -> Result<Vec<f32>>;
 
     /// The given rows, in the order asked.
     ///

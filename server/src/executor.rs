@@ -10,6 +10,11 @@ use tokio::runtime::Handle;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// How nice background work is to the rest, of 0 to 19: it gets about a tenth of a processor that a request wants too, so that a build
+/// under full load goes on all the same (docs/decisions/0015-memory-budget.adoc).
+#[cfg(target_os = "linux")]
+const BACKGROUND_NICE: i32 = 10;
+
 /// The executor of a server. The queue of computations is bounded by the engine, which waits for a place before it asks.
 pub(crate) struct ServerExecutor {
     runtime: Handle,
@@ -78,6 +83,19 @@ fn work(queue: &Queue) {
     }
 }
 
+/// Lets the threads that answer requests go before this one, and before those that it starts, when all want a processor. The runtime's
+/// blocking threads must not be among these: file systems start theirs from tasks of the runtime (`deadlined`), never from here.
+#[cfg(target_os = "linux")]
+fn give_precedence() {
+    // On Linux a priority is a thread's own, though POSIX says a process's (setpriority(2), "C library/kernel differences").
+    if let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICE) {
+        tracing::debug!(%error, "background work runs at full priority");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_precedence() {}
+
 fn run(what: &str, job: Job) {
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
         tracing::error!(what, "panicked; the request that asked for it gets an internal error");
@@ -95,9 +113,18 @@ impl Executor for ServerExecutor {
     }
 
     fn background(&self, name: &'static str, job: Job) {
-        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(move || run(name, job)) {
+        let in_background = move || {
+            give_precedence();
+            run(name, job);
+        };
+        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(in_background) {
             tracing::error!(name, %error, "no thread could be started for background work");
         }
+    }
+
+    fn spawn_background(&self, name: &'static str, task: BoxFuture) {
+        let runtime = self.runtime.clone();
+        self.background(name, Box::new(move || runtime.block_on(task)));
     }
 
     fn compute_threads(&self) -> usize {

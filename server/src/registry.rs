@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proximadb_axis::{FlatFactory, GraphFactory, OwnGraphFactory, RerankedFactory};
-use proximadb_config::{Codec, ConfigError, Settings, SiteSettings};
+use proximadb_config::{Codec, ConfigError, Originals, Settings, SiteSettings};
 use proximadb_engine::{
     BuiltinAssigner, EngineSettings, FallbackAssigner, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
 };
 use proximadb_filesystem::{DeadlineSettings, DirLock, LocalDisk, MirroredFilesystem, create_directory, deadlined};
 use proximadb_model::SiteId;
-use proximadb_model::plan::RoomSettings;
+use proximadb_model::plan::{MemorySettings, OriginalsPlace, RoomSettings};
 use proximadb_ports::{
     Assigner, Clock, Entropy, Executor, Fault, Filesystem, Mirror, Partner, PortError, Reserve, Result, Telemetry, Wal, WalCodec,
 };
@@ -22,8 +22,12 @@ use proximadb_wal::{AvroCodec, BincodeCodec, FileWal, ObjectWal, WalContext, Wal
 use url::Url;
 
 use crate::log_mark;
+use crate::memory::Budget;
 use crate::places::{Entry, FolderReserve, Place, Places, SecondPlace};
 use crate::plugins::Plugins;
+
+/// Bytes of decoded metadata that are kept at most, over all sites.
+const METADATA_CACHE_BYTES: u64 = 256 << 20;
 
 /// What the surroundings play.
 #[derive(Clone)]
@@ -43,11 +47,13 @@ pub(crate) fn parts(
     cwd: &Path,
     around: Surroundings,
     plugins: Arc<Plugins>,
+    memory: Budget,
 ) -> std::result::Result<Parts, ConfigError> {
     let settings = Arc::new(settings);
     let surroundings = Arc::new(around.clone());
     let configured = settings.sites(cwd)?;
     let partners = partners(&settings, &configured);
+    let cache_bytes_max = memory.bound(METADATA_CACHE_BYTES) / configured.len().max(1);
     let places = Arc::<Places>::default();
     let site = |site: SiteSettings| SiteParts {
         instance: site.instance,
@@ -60,6 +66,7 @@ pub(crate) fn parts(
             settings: Arc::clone(&settings),
             partner: partners.get(&site.instance).copied(),
             site,
+            cache_bytes_max,
             places: Arc::clone(&places),
             around: Arc::clone(&surroundings),
         }),
@@ -68,7 +75,14 @@ pub(crate) fn parts(
     let disk = &settings.storage.disk;
     let mut engine = EngineSettings {
         search_timeout: settings.search.timeout(),
-        filter_bytes_max: usize::try_from(settings.memory.filter_bytes_max).unwrap_or(usize::MAX),
+        memory: MemorySettings {
+            budget_bytes: memory.bytes,
+            originals: match settings.memory.originals {
+                Originals::Auto => OriginalsPlace::Auto,
+                Originals::Disk => OriginalsPlace::Disk,
+            },
+        },
+        filter_bytes_max: memory.bound(settings.memory.filter_bytes_max),
         site_check_every: Duration::from_millis(disk.check_every_ms),
         site_answer_within: Duration::from_millis(disk.answer_within_ms),
         room: RoomSettings { warn_bytes: disk.warn_free_bytes, refuse_bytes: disk.refuse_free_bytes },
@@ -76,7 +90,7 @@ pub(crate) fn parts(
         scrub_every: Duration::from_secs(disk.scrub_every_seconds),
         ..EngineSettings::default()
     };
-    engine.flush.memtable_bytes_max = usize::try_from(settings.storage.wal_config.memory_flush_size_bytes).unwrap_or(usize::MAX);
+    engine.flush.memtable_bytes_max = memory.bound(settings.storage.wal_config.memory_flush_size_bytes);
     Ok(Parts {
         clock: around.clock,
         entropy: around.entropy,
@@ -124,6 +138,8 @@ struct ConfiguredSite {
     site: SiteSettings,
     /// The number of the site that keeps its second copies.
     partner: Option<u32>,
+    /// Bytes of decoded metadata that its segments keep.
+    cache_bytes_max: usize,
     places: Arc<Places>,
     around: Arc<Surroundings>,
 }
@@ -145,7 +161,8 @@ impl ConfiguredSite {
 
     fn segments(&self, filesystem: &Arc<dyn Filesystem>) -> Arc<ViperStore> {
         let level = i32::from(self.settings.storage.segment.compression_level);
-        let options = ViperOptions { compression: Compression::Zstd { level }, ..ViperOptions::default() };
+        let options =
+            ViperOptions { compression: Compression::Zstd { level }, cache_bytes_max: self.cache_bytes_max, ..ViperOptions::default() };
         Arc::new(ViperStore::new(Arc::clone(filesystem), Arc::clone(&self.around.clock), options))
     }
 

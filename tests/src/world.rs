@@ -10,6 +10,7 @@ use proximadb_engine::{
     BuiltinAssigner, Engine, EngineSettings, MetricSource, Parts, SHARDS, SiteAccess, SiteOpener, SiteParts, site_identity,
 };
 use proximadb_filesystem::{MirroredFilesystem, scoped};
+use proximadb_model::plan::MemorySettings;
 use proximadb_model::{DiskKind, Invalid, MetricKind, SiteId, Strategy};
 use proximadb_ports::conformance::database::DatabaseHarness;
 use proximadb_ports::{
@@ -117,6 +118,7 @@ pub fn small_settings() -> EngineSettings {
     let mut settings = EngineSettings::default();
     settings.flush.memtable_bytes_max = 4_096;
     settings.maintenance.graph_rows_min = 12;
+    settings.maintenance.graph_components_min = 0;
     settings.quiet_after = Duration::from_millis(50);
     settings
 }
@@ -224,6 +226,11 @@ impl World {
         // A new process draws other identities than the one before.
         let seed = self.seed ^ (self.lives << 32);
         open(&self.sites, seed, self.plan.clone(), self.doubles.clone(), Arc::clone(executor))
+    }
+
+    /// What the process may hold in memory from the next start on.
+    pub fn set_memory(&mut self, memory: MemorySettings) {
+        self.plan.settings.memory = memory;
     }
 
     /// Whether each site keeps second copies on the next one.

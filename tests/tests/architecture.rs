@@ -55,7 +55,8 @@ const CRATES: [Crate; 17] = [
         name: "proximadb-ports",
         folder: "ports",
         inside: These(&["proximadb-model"]),
-        outside: Only(&["async-trait", "bytes", "thiserror"]),
+        // docs/decisions/0015-memory-budget.adoc
+        outside: Only(&["arc-swap", "async-trait", "bytes", "thiserror"]),
     },
     Crate { name: "proximadb-filesystem", folder: "adapters/filesystem", inside: ADAPTER, outside: Free },
     Crate { name: "proximadb-wal", folder: "adapters/wal", inside: ADAPTER_WITH_WIRE, outside: Free },
@@ -294,7 +295,7 @@ fn check(from: &str, to: &str, for_tests: bool, features: &[&str], expected: Opt
 fn the_table_bites() {
     check("proximadb-model", "tokio", false, &[], Some("may know only bytes"));
     check("proximadb-model", "proximadb-ports", false, &[], Some("nothing of this workspace"));
-    check("proximadb-ports", "proptest", false, &[], Some("may know only async-trait"));
+    check("proximadb-ports", "proptest", false, &[], Some("may know only arc-swap"));
     check("proximadb-kernels", "bytes", false, &[], Some("only nothing"));
     check("proximadb-engine", "proximadb-wal", false, &[], Some("may know only proximadb-model"));
     check("proximadb-engine", "tokio", false, &["sync", "macros"], None);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
+use proximadb_model::plan::OriginalsPlace;
 use proximadb_ports::WalCodec;
 use proximadb_ports::conformance::database::{Step, check_history, histories};
 use proximadb_tests::{Log, World, WorldPlan, small_settings};
@@ -14,7 +15,11 @@ fn play(seed: u64, sites: u64, shards: u32, mirrored: bool, codec: Arc<dyn WalCo
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let compression = Compression::Zstd { level: 1 };
-        let plan = WorldPlan { sites, log: Log::Files, codec, compression, mirrored, settings: small_settings() };
+        let mut settings = small_settings();
+        if seed % 2 == 0 {
+            settings.memory.originals = OriginalsPlace::Disk;
+        }
+        let plan = WorldPlan { sites, log: Log::Files, codec, compression, mirrored, settings };
         let mut world = World::new(seed, plan).await;
         check_history(&mut world, shards, steps).await;
     });

@@ -65,8 +65,8 @@ impl VectorIndex for Calibrated {
         self.0.resident_bytes()
     }
 
-    fn has_originals(&self) -> bool {
-        self.0.has_originals()
+    fn originals(&self) -> Option<&Originals> {
+        self.0.originals()
     }
 
     fn breadth_for(&self, recall: f32, _k: usize) -> Option<usize> {

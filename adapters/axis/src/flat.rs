@@ -28,7 +28,7 @@ impl IndexFactory for FlatFactory {
 
     fn build(&self, spec: &IndexSpec, vectors: Vectors, budget: &Budget) -> Result<Arc<dyn VectorIndex>> {
         budget.check()?;
-        Ok(Arc::new(FlatIndex { metric: spec.metric.clone(), vectors }))
+        Ok(Arc::new(FlatIndex { metric: spec.metric.clone(), originals: vectors.into() }))
     }
 
     fn load(&self, _spec: &IndexSpec, _originals: Originals, _segment_checksum: u32, sidecar: Bytes) -> Result<Arc<dyn VectorIndex>> {
@@ -40,7 +40,7 @@ impl IndexFactory for FlatFactory {
 /// The exact index of one segment: shares the rows and compares them all.
 pub struct FlatIndex {
     metric: Arc<dyn Metric>,
-    vectors: Vectors,
+    originals: Originals,
 }
 
 impl VectorIndex for FlatIndex {
@@ -49,11 +49,15 @@ impl VectorIndex for FlatIndex {
     }
 
     fn rows(&self) -> usize {
-        self.vectors.rows()
+        self.originals.rows()
     }
 
     fn resident_bytes(&self) -> usize {
         size_of::<Self>()
+    }
+
+    fn originals(&self) -> Option<&Originals> {
+        Some(&self.originals)
     }
 
     fn search(
@@ -64,7 +68,9 @@ impl VectorIndex for FlatIndex {
         budget: &Budget,
         counters: &mut SearchCounters,
     ) -> Result<Vec<Candidate>> {
-        Scan { metric: &*self.metric, vectors: &self.vectors, budget }.nearest(query, params.k, allow, counters)
+        let missing = || PortError::new(Fault::Unavailable, "index.search", KIND, "its originals are not in memory");
+        let vectors = self.originals.get().ok_or_else(missing)?;
+        Scan { metric: &*self.metric, vectors: &vectors, budget }.nearest(query, params.k, allow, counters)
     }
 
     fn save(&self, _segment_checksum: u32) -> Option<Bytes> {

@@ -123,7 +123,7 @@ impl IndexFactory for GraphFactory {
             expected.decode(&sidecar).map_err(|damage| PortError::new(Fault::Corrupt, "index.load", KIND, damage.to_string()))?;
         let codes = match (codes, originals.get()) {
             (Some(codes), _) => codes,
-            (None, Some(vectors)) => Codes::encode(vectors, measure, &order),
+            (None, Some(vectors)) => Codes::encode(&vectors, measure, &order),
             (None, None) => {
                 return Err(PortError::new(
                     Fault::Unavailable,
@@ -307,7 +307,7 @@ impl Graph<'_> {
         Beam { codes: self.codes, links: lowest, probe, budget }.walk(&[entry], reach, trail, counters)
     }
 
-    /// Orders what a walk left in the scratch by the originals: the `k` nearest by their codes, and those that may be as near.
+    /// Orders the likeliest of what a walk left in the scratch by the originals.
     pub(crate) fn rerank(
         &self,
         vectors: &Vectors,
@@ -316,11 +316,16 @@ impl Graph<'_> {
         scratch: &Scratch,
         counters: &mut SearchCounters,
     ) -> Vec<Candidate> {
+        self.exact(vectors, query, k, self.doubtful(k, scratch), counters)
+    }
+
+    /// Of what a walk left in the scratch the `k` nearest by their codes, and those that may be as near.
+    fn doubtful<'s>(&self, k: usize, scratch: &'s Scratch) -> &'s [Place] {
         let found = scratch.trail.pool.places();
-        let Some(last) = found.get(..k).and_then(<[Place]>::last) else { return self.exact(vectors, query, k, found, counters) };
+        let Some(last) = found.get(..k).and_then(<[Place]>::last) else { return found };
         let bound = last.key() + self.codes.doubt(&self.codes.probe(&scratch.query, None), last.node());
         let doubtful = found.partition_point(|place| place.key() <= bound);
-        self.exact(vectors, query, k, &found[..doubtful.max(k)], counters)
+        &found[..doubtful.max(k)]
     }
 
     fn exact(&self, vectors: &Vectors, query: &[f32], k: usize, found: &[Place], counters: &mut SearchCounters) -> Vec<Candidate> {
@@ -367,6 +372,36 @@ impl GraphIndex {
             Ok(take(scratch, counters))
         })
     }
+
+    /// What a search is to find by walking; none where it compares every row.
+    fn wanted(&self, params: &SearchParams, allow: Option<&RowSet>) -> Option<Want> {
+        let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
+        let ef = params.ef.max(k);
+        (!params.exact).then(|| Want { k, ef, margin: self.recalls.margin(ef, k.max(1)) })
+    }
+
+    /// Walks, and answers with the rows that `take` picks of the finds; `None` where that is no way to answer.
+    fn listed(
+        &self,
+        query: &[f32],
+        want: Option<Want>,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+        take: impl for<'s> FnOnce(usize, &'s Scratch) -> &'s [Place],
+    ) -> Result<Option<Vec<u32>>> {
+        check_query(query, self.originals.dimension())?;
+        budget.check()?;
+        let Some(want) = want else { return Ok(None) };
+        let k = want.k;
+        if k == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let rows = self.walked(query, want, allow, budget, counters, |scratch, _| {
+            take(k, scratch).iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
+        })?;
+        Ok((rows.len() >= k).then_some(rows))
+    }
 }
 
 impl VectorIndex for GraphIndex {
@@ -391,8 +426,8 @@ impl VectorIndex for GraphIndex {
         self.recalls.at(ef)
     }
 
-    fn has_originals(&self) -> bool {
-        self.originals.get().is_some()
+    fn originals(&self) -> Option<&Originals> {
+        Some(&self.originals)
     }
 
     fn shortlist(
@@ -403,21 +438,21 @@ impl VectorIndex for GraphIndex {
         budget: &Budget,
         counters: &mut SearchCounters,
     ) -> Result<Option<Vec<u32>>> {
-        check_query(query, self.originals.dimension())?;
-        budget.check()?;
-        let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
-        if params.exact {
-            return Ok(None);
-        }
-        if k == 0 {
-            return Ok(Some(Vec::new()));
-        }
+        let want = self.wanted(params, allow);
+        self.listed(query, want, allow, budget, counters, |k, scratch| self.graph().doubtful(k, scratch))
+    }
+
+    fn met(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<u32>>> {
         // Whoever orders by another metric wants the whole breadth.
-        let want = Want { k, ef: params.ef.max(k), margin: None };
-        let rows = self.walked(query, want, allow, budget, counters, |scratch, _| {
-            scratch.trail.pool.places().iter().map(|place| self.order[place.node() as usize]).collect::<Vec<_>>()
-        })?;
-        Ok((rows.len() >= k).then_some(rows))
+        let want = self.wanted(params, allow).map(|want| Want { margin: None, ..want });
+        self.listed(query, want, allow, budget, counters, |_, scratch| scratch.trail.pool.places())
     }
 
     fn search(
@@ -431,15 +466,13 @@ impl VectorIndex for GraphIndex {
         check_query(query, self.originals.dimension())?;
         budget.check()?;
         let vectors = self.originals.get();
-        let vectors = vectors.ok_or_else(|| PortError::new(Fault::Unavailable, "index.search", KIND, "its originals have not come yet"))?;
-        let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
-        let scan = Scan { metric: &*self.metric, vectors, budget };
-        if params.exact || k == 0 {
-            return scan.nearest(query, k, allow, counters);
-        }
-        let rerank = |scratch: &Scratch, counters: &mut SearchCounters| self.graph().rerank(vectors, query, k, scratch, counters);
-        let ef = params.ef.max(k);
-        let want = Want { k, ef, margin: self.recalls.margin(ef, k) };
+        let vectors = vectors.ok_or_else(|| PortError::new(Fault::Unavailable, "index.search", KIND, "its originals are not in memory"))?;
+        let scan = Scan { metric: &*self.metric, vectors: &vectors, budget };
+        let Some(want) = self.wanted(params, allow).filter(|want| want.k > 0) else {
+            return scan.nearest(query, params.k, allow, counters);
+        };
+        let k = want.k;
+        let rerank = |scratch: &Scratch, counters: &mut SearchCounters| self.graph().rerank(&vectors, query, k, scratch, counters);
         let candidates = self.walked(query, want, allow, budget, counters, rerank)?;
         if candidates.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(candidates) }
     }

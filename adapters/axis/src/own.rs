@@ -243,8 +243,8 @@ impl VectorIndex for OwnGraphIndex {
         self.recalls.at(ef)
     }
 
-    fn has_originals(&self) -> bool {
-        self.originals.get().is_some()
+    fn originals(&self) -> Option<&Originals> {
+        Some(&self.originals)
     }
 
     fn search(
@@ -257,12 +257,12 @@ impl VectorIndex for OwnGraphIndex {
     ) -> Result<Vec<Candidate>> {
         check_query(query, self.originals.dimension())?;
         budget.check()?;
-        let missing = || PortError::new(Fault::Unavailable, "index.search", KIND, "its originals have not come yet");
+        let missing = || PortError::new(Fault::Unavailable, "index.search", KIND, "its originals are not in memory");
         let vectors = self.originals.get().ok_or_else(missing)?;
         // A set of all rows is no filter.
         let allow = allow.filter(|allow| allow.count() < self.rows());
         let allowed = allow.map_or(self.rows(), RowSet::count);
-        let (k, scan) = (params.k.min(allowed), Scan { metric: &*self.metric, vectors, budget });
+        let (k, scan) = (params.k.min(allowed), Scan { metric: &*self.metric, vectors: &vectors, budget });
         if params.exact || k == 0 {
             return scan.nearest(query, k, allow, counters);
         }
@@ -275,7 +275,7 @@ impl VectorIndex for OwnGraphIndex {
         if allow.is_some() && allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
             return scan.nearest(query, k, allow, counters);
         }
-        let found = self.walked(vectors, query, (k, breadth), allow, budget, counters)?;
+        let found = self.walked(&vectors, query, (k, breadth), allow, budget, counters)?;
         if found.len() < k { scan.nearest(query, k, allow, counters) } else { Ok(found) }
     }
 

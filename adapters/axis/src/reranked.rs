@@ -51,7 +51,7 @@ impl<F: IndexFactory> IndexFactory for RerankedFactory<F> {
     fn build(&self, spec: &IndexSpec, vectors: Vectors, budget: &Budget) -> Result<Arc<dyn VectorIndex>> {
         let Some((inner, widen)) = self.detour(spec) else { return self.0.build(spec, vectors, budget) };
         let inner = self.0.build(&inner, vectors.clone(), budget)?;
-        Ok(Arc::new(RerankedIndex { metric: Arc::clone(&spec.metric), originals: vectors.into(), inner, widen }))
+        Ok(Arc::new(RerankedIndex::new(spec, vectors, inner, widen)))
     }
 
     fn extend(
@@ -66,9 +66,7 @@ impl<F: IndexFactory> IndexFactory for RerankedFactory<F> {
         let base: &dyn Any = base;
         let Some(base) = base.downcast_ref::<RerankedIndex>() else { return Ok(None) };
         let extended = self.0.extend(&inner, vectors.clone(), &*base.inner, rows, budget)?;
-        let around = |inner| -> Arc<dyn VectorIndex> {
-            Arc::new(RerankedIndex { metric: Arc::clone(&spec.metric), originals: vectors.into(), inner, widen })
-        };
+        let around = |inner| -> Arc<dyn VectorIndex> { Arc::new(RerankedIndex::new(spec, vectors, inner, widen)) };
         Ok(extended.map(around))
     }
 
@@ -88,6 +86,12 @@ pub struct RerankedIndex {
 }
 
 impl RerankedIndex {
+    /// Shares the originals with the graph, so that they are let go together.
+    fn new(spec: &IndexSpec, vectors: Vectors, inner: Arc<dyn VectorIndex>, widen: usize) -> Self {
+        let originals = inner.originals().cloned().unwrap_or_else(|| vectors.into());
+        Self { metric: Arc::clone(&spec.metric), originals, inner, widen }
+    }
+
     /// What to ask of the graph, so that enough rows are left to order.
     fn widened(&self, params: &SearchParams) -> SearchParams {
         let widen = |count: usize| count.saturating_mul(self.widen).min(self.rows());
@@ -108,8 +112,8 @@ impl VectorIndex for RerankedIndex {
         size_of::<Self>() + self.inner.resident_bytes()
     }
 
-    fn has_originals(&self) -> bool {
-        self.originals.get().is_some()
+    fn originals(&self) -> Option<&Originals> {
+        Some(&self.originals)
     }
 
     fn shortlist(
@@ -121,7 +125,7 @@ impl VectorIndex for RerankedIndex {
         counters: &mut SearchCounters,
     ) -> Result<Option<Vec<u32>>> {
         check_query(query, self.originals.dimension())?;
-        self.inner.shortlist(query, &self.widened(params), allow, budget, counters)
+        self.inner.met(query, &self.widened(params), allow, budget, counters)
     }
 
     fn search(
@@ -134,14 +138,14 @@ impl VectorIndex for RerankedIndex {
     ) -> Result<Vec<Candidate>> {
         check_query(query, self.originals.dimension())?;
         budget.check()?;
-        let missing = || PortError::new(Fault::Unavailable, "index.search", self.inner.kind(), "its originals have not come yet");
+        let missing = || PortError::new(Fault::Unavailable, "index.search", self.inner.kind(), "its originals are not in memory");
         let vectors = self.originals.get().ok_or_else(missing)?;
         let k = params.k.min(allow.map_or(self.rows(), RowSet::count));
-        let scan = Scan { metric: &*self.metric, vectors, budget };
+        let scan = Scan { metric: &*self.metric, vectors: &vectors, budget };
         if params.exact || k == 0 {
             return scan.nearest(query, k, allow, counters);
         }
-        match self.inner.shortlist(query, &self.widened(params), allow, budget, counters)? {
+        match self.inner.met(query, &self.widened(params), allow, budget, counters)? {
             Some(rows) if rows.len() >= k => scan.among(query, k, rows.into_iter(), counters),
             _ => scan.nearest(query, k, allow, counters),
         }

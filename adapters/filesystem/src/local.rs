@@ -93,13 +93,50 @@ fn read_ranges(op: &'static str, key: &str, path: &Path, ranges: &[Range<u64>]) 
     if let Some(wrong) = ranges.iter().find(|r| r.start > r.end || r.end > end) {
         return Err(PortError::new(Fault::Invalid, op, key, format!("has {end} bytes, asked for {wrong:?}")));
     }
-    let read = |range: &Range<u64>| -> io::Result<Bytes> {
-        let mut out = vec![0; usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::OutOfMemory)?];
-        file.read_exact_at(&mut out, range.start)?;
-        Ok(out.into())
-    };
-    ranges.iter().map(read).collect::<io::Result<_>>().map_err(|e| io_error(op, key, e))
+    let failed = |e| io_error(op, key, e);
+    let mut parts = Vec::with_capacity(ranges.len());
+    let mut announced = false;
+    for (at, range) in ranges.iter().enumerate() {
+        let length = usize::try_from(range.end - range.start).map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
+        let mut part = vec![0; length];
+        if announced || !read_cached(&file, &mut part, range.start) {
+            if !announced {
+                // What is not in memory the disk brings all at once, and not one range after the other.
+                announce(&file, &ranges[at..]);
+                announced = true;
+            }
+            file.read_exact_at(&mut part, range.start).map_err(failed)?;
+        }
+        parts.push(part.into());
+    }
+    Ok(parts)
 }
+
+/// Reads what the system has in memory already; false where that is not all.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, part: &mut [u8], start: u64) -> bool {
+    let length = part.len();
+    let read = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(part)], start, rustix::io::ReadWriteFlags::NOWAIT);
+    // File systems that do not know how are read in the ordinary way.
+    read.is_ok_and(|read| read == length)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_file: &File, _part: &mut [u8], _start: u64) -> bool {
+    false
+}
+
+/// Says which ranges will be read.
+#[cfg(target_os = "linux")]
+fn announce(file: &File, ranges: &[Range<u64>]) {
+    for range in ranges.iter().filter(|_| ranges.len() > 1) {
+        // Advice that is not taken costs time and nothing else.
+        let _ = rustix::fs::fadvise(file, range.start, std::num::NonZeroU64::new(range.end - range.start), rustix::fs::Advice::WillNeed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn announce(_file: &File, _ranges: &[Range<u64>]) {}
 
 /// What is directly below `directory`, with well-formed names only; nothing where it is no directory.
 fn entries(directory: &Path) -> io::Result<Vec<(String, fs::DirEntry)>> {

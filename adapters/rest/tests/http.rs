@@ -383,7 +383,7 @@ async fn searches_answer_as_documented() {
     assert_eq!(answer["hits"][1]["vector"], json!([0.5, -1.0, 0.100000024]));
     assert_eq!(answer["hits"][1]["metadata"]["big"], json!(u64::MAX));
     let line = json!({"shard": 0, "rows": 10, "allowed": 9, "index": "graph", "strategy": "approximate", "reason": "graph",
-        "filter": "memory", "ef": 96, "recall_estimate": 0.5, "distances": 4, "code_distances": 5, "hops": 6, "graph_walks": 1});
+        "originals": "disk", "filter": "memory", "ef": 96, "recall_estimate": 0.5, "distances": 4, "code_distances": 5, "hops": 6, "graph_walks": 1});
     assert_eq!(answer["explain"], json!([line]));
     let [Call::Search(_, queries)] = &calls[..] else { panic!("{calls:?}") };
     let query = &queries[0];

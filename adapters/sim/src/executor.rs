@@ -103,6 +103,10 @@ impl Executor for SimExecutor {
         self.run(job);
     }
 
+    fn spawn_background(&self, name: &'static str, task: BoxFuture) {
+        self.spawn(name, task);
+    }
+
     fn compute_threads(&self) -> usize {
         1
     }

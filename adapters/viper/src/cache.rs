@@ -79,6 +79,11 @@ impl ChunkCache {
         Self { bytes_max, state: Mutex::default() }
     }
 
+    /// Bytes that it keeps now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// A place of its own for one reader.
     pub(crate) fn shelf(cache: Arc<Self>) -> Shelf {
         let number = {

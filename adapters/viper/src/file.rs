@@ -7,10 +7,11 @@ use bytes::Bytes;
 use proximadb_model::SegmentMeta;
 use proximadb_ports::{Fault, Filesystem, PortError, Result};
 
-/// Bytes under one checksum of a [`VerifiedFile`]; every read is rounded to them.
-const CHUNK_BYTES: u64 = 16 << 10;
+/// Bytes under one checksum of a [`VerifiedFile`]; every read is rounded to them. As much as disks read at least: what a search fetches
+/// of single vectors is rounded to a page or two, and the checksums take a thousandth of the file.
+const CHUNK_BYTES: u64 = 4 << 10;
 /// Bytes that are read at once while a file is opened.
-const PIECE_BYTES: u64 = 256 * CHUNK_BYTES;
+const PIECE_BYTES: u64 = 1_024 * CHUNK_BYTES;
 
 /// A file whose whole checksum was right once, and whose every later read is held against checksums taken then.
 ///
@@ -32,7 +33,8 @@ impl VerifiedFile {
         if bytes != meta.bytes {
             return Err(damaged(&key, format!("has {bytes} bytes, the manifest says {}", meta.bytes)));
         }
-        let mut file = Self { filesystem, key, bytes, chunks: Vec::new() };
+        let mut file =
+            Self { filesystem, key, bytes, chunks: Vec::with_capacity(usize::try_from(bytes.div_ceil(CHUNK_BYTES)).unwrap_or(0)) };
         let mut checksum = 0;
         let mut start = 0;
         while start < bytes {
@@ -52,6 +54,11 @@ impl VerifiedFile {
     /// Bytes of the file.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that its checksums take.
+    pub(crate) fn checksum_bytes(&self) -> usize {
+        size_of_val(&*self.chunks)
     }
 
     /// Its key.

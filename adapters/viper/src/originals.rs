@@ -1,124 +1,148 @@
-//! Reading all vectors of a segment and nothing else: what a restart reads most of. Knows the form in which vectors are written,
-//! and leaves other forms to the library's decoder.
+//! Reading vectors and nothing else: all of them, which a restart does, or those of a few rows, which searches do whose originals are
+//! on disk. Knows where plain vectors lie in the file, and leaves other forms to the library's decoder.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
-use bytes::{Buf, Bytes};
-use parquet::basic::Encoding;
-use parquet::column::page::{Page, PageReader};
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::serialized_reader::SerializedPageReader;
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding};
+use proximadb_model::Projection;
 use proximadb_ports::Result;
 
 use crate::error::ViperError;
+use crate::footer::Footer;
 use crate::layout::VECTOR;
 use crate::pages::{Pages, Wanted};
 use crate::reader::ViperReader;
 
-/// Bytes of pages that are read at once, about.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes of vectors that are read at once, about.
+const WINDOW_BYTES: usize = 1 << 20;
 /// Rows that the library decodes at once.
 const BATCH_ROWS: usize = 1_024;
 
-/// The components of all rows in order.
-pub(crate) async fn read(reader: &ViperReader) -> Result<Vec<f32>> {
-    let corrupt = |e: ViperError| e.corrupt("segment.read", reader.file.key());
-    let components = reader.footer.group_rows.iter().sum::<usize>() * reader.footer.layout.dimension;
+/// Where each row's components lie, in a file whose vectors are plain and not compressed.
+///
+/// Pages begin with a row wherever there is an offset index (Parquet, `PageIndex.md`), and the values are the last that a page has. So
+/// they begin their own length before the page's end, whatever its header and its levels take.
+pub(crate) struct Places {
+    row_bytes: u64,
+    rows: usize,
+    /// The first row of each page that has rows, and where its values begin.
+    pages: Vec<(usize, u64)>,
+}
+
+impl Places {
+    /// The places in a file with this footer; `None` where its vectors have another form.
+    pub(crate) fn of(footer: &Footer) -> Option<Self> {
+        let parquet = footer.arrow.metadata();
+        let row_bytes = (footer.layout.dimension * size_of::<f32>()) as u64;
+        let mut pages: Vec<(usize, u64)> = Vec::new();
+        let mut first = 0;
+        for (number, (group, rows)) in parquet.row_groups().iter().zip(&footer.group_rows).enumerate() {
+            let column = group.columns().get(VECTOR)?;
+            let is_plain = column.encodings().all(|encoding| matches!(encoding, Encoding::PLAIN | Encoding::RLE))
+                && column.compression() == Compression::UNCOMPRESSED
+                && column.dictionary_page_offset().is_none();
+            let index = parquet.page_index_for_row_group(number);
+            let locations = index.page_locations(VECTOR).filter(|_| is_plain)?;
+            for (at, page) in locations.iter().enumerate() {
+                let begin = usize::try_from(page.first_row_index).ok()?;
+                let end = locations.get(at + 1).map_or(Some(*rows), |next| usize::try_from(next.first_row_index).ok())?;
+                // The first page begins with the first row, and each of the others after the one before.
+                if (at == 0 && begin != 0) || begin > end || end > *rows {
+                    return None;
+                }
+                if begin < end {
+                    let page_end = u64::try_from(page.offset).ok()?.checked_add(u64::try_from(page.compressed_page_size).ok()?)?;
+                    let values = ((end - begin) as u64).checked_mul(row_bytes)?;
+                    pages.push((first + begin, page_end.checked_sub(values).filter(|start| *start > page.offset as u64)?));
+                }
+            }
+            first += rows;
+        }
+        (pages.first().map_or(0, |(row, _)| *row) == 0).then_some(Self { row_bytes, rows: first, pages })
+    }
+
+    /// Bytes resident.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.pages)
+    }
+
+    /// The bytes of a row, which is there, and of those that follow it in its page: how many they are, and where they lie.
+    fn from(&self, row: usize) -> Option<(usize, Range<u64>)> {
+        let page = self.pages.partition_point(|(first, _)| *first <= row).checked_sub(1)?;
+        let (first, values) = *self.pages.get(page)?;
+        let end = self.pages.get(page + 1).map_or(self.rows, |(next, _)| *next);
+        let rows = end.checked_sub(row).filter(|rows| *rows > 0)?;
+        let start = values + (row - first) as u64 * self.row_bytes;
+        Some((rows, start..start + rows as u64 * self.row_bytes))
+    }
+}
+
+/// The components of a range of rows in order.
+pub(crate) async fn read(reader: &ViperReader, rows: Range<usize>) -> Result<Vec<f32>> {
+    let dimension = reader.footer.layout.dimension;
+    let components = rows.len() * dimension;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     // Of the right size at once: memory that grows is paid for several times.
     let mut vectors = Vec::with_capacity(components);
-    match windows(reader) {
-        Some(windows) => {
-            for window in windows {
-                for bytes in reader.file.read(std::slice::from_ref(&window.bytes)).await? {
-                    plain(window.column, bytes, &mut vectors).map_err(corrupt)?;
+    match &reader.places {
+        Some(places) => {
+            let window_rows = (WINDOW_BYTES / (dimension * size_of::<f32>())).max(1);
+            let mut next = rows.start;
+            while next < rows.end {
+                let window = next..rows.end.min(next + window_rows);
+                let mut parts = Vec::new();
+                while next < window.end {
+                    let (count, bytes) = places.from(next).ok_or_else(|| reader.beyond(next))?;
+                    let count = count.min(window.end - next);
+                    parts.push(bytes.start..bytes.start + count as u64 * places.row_bytes);
+                    next += count;
+                }
+                for bytes in reader.file.read(&parts).await? {
+                    append(&bytes, &mut vectors);
                 }
             }
         }
-        None => decoded(reader, &mut vectors).await?,
+        None => decoded(reader, rows, &mut vectors).await?,
     }
-    if vectors.len() == components {
-        return Ok(vectors);
-    }
-    Err(corrupt(ViperError::Layout(format!("its vectors have {} components, {components} were expected", vectors.len()))))
+    if vectors.len() == components { Ok(vectors) } else { Err(missing(reader, vectors.len(), components)) }
 }
 
-/// Adjacent pages of one row group's vectors.
-struct Window<'a> {
-    column: &'a ColumnChunkMetaData,
-    bytes: Range<u64>,
+/// The components of some rows, in the order asked: by one read of their bytes and a little around them where vectors are plain.
+pub(crate) async fn read_some(reader: &ViperReader, rows: &[u32]) -> Result<Vec<f32>> {
+    let Some(places) = &reader.places else {
+        return Ok(reader.read_rows(rows, Projection { vectors: true, metadata: false }).await?.vectors);
+    };
+    let place = |row: &u32| {
+        let (_, bytes) = places.from(*row as usize).ok_or_else(|| reader.beyond(*row as usize))?;
+        Ok(bytes.start..bytes.start + places.row_bytes)
+    };
+    let ranges = rows.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let mut vectors = Vec::with_capacity(rows.len() * reader.footer.layout.dimension);
+    for bytes in reader.file.read(&ranges).await? {
+        append(&bytes, &mut vectors);
+    }
+    Ok(vectors)
 }
 
-/// Where the vectors' pages lie, if all of them are plain.
-fn windows(reader: &ViperReader) -> Option<Vec<Window<'_>>> {
-    let parquet = reader.footer.arrow.metadata();
-    let mut windows: Vec<Window<'_>> = Vec::new();
-    for (number, group) in parquet.row_groups().iter().enumerate() {
-        let column = group.columns().get(VECTOR)?;
-        let is_plain = column.encodings().all(|encoding| matches!(encoding, Encoding::PLAIN | Encoding::RLE));
-        if !is_plain || column.dictionary_page_offset().is_some() {
-            return None;
-        }
-        let index = parquet.page_index_for_row_group(number);
-        let mut open: Option<Range<u64>> = None;
-        for page in index.page_locations(VECTOR)? {
-            let start = u64::try_from(page.offset).ok()?;
-            let end = start.checked_add(u64::try_from(page.compressed_page_size).ok()?)?;
-            match &mut open {
-                Some(bytes) if bytes.end == start && end - bytes.start <= WINDOW_BYTES => bytes.end = end,
-                _ => windows.extend(open.replace(start..end).map(|bytes| Window { column, bytes })),
-            }
-        }
-        windows.extend(open.map(|bytes| Window { column, bytes }));
-    }
-    Some(windows)
+fn append(bytes: &Bytes, into: &mut Vec<f32>) {
+    let (values, _) = bytes.as_chunks::<{ size_of::<f32>() }>();
+    into.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
 }
 
-/// Appends the components of plain pages.
-fn plain(column: &ColumnChunkMetaData, window: Bytes, into: &mut Vec<f32>) -> std::result::Result<(), ViperError> {
-    // To the library the window is the column's whole file.
-    let size = i64::try_from(window.len()).unwrap_or(i64::MAX);
-    let column = column.clone().into_builder().set_data_page_offset(0).set_total_compressed_size(size).build()?;
-    let mut pages = SerializedPageReader::new(Arc::new(window), &column, 0, None)?;
-    while let Some(page) = pages.get_next_page()? {
-        let strange = || ViperError::Layout("a page of vectors is not what was written".to_owned());
-        let (values, count) = match page {
-            Page::DataPage { mut buf, num_values, encoding: Encoding::PLAIN, .. } => {
-                // Levels of repetition and of definition stand first, each after its length.
-                for _ in 0..2 {
-                    let levels = buf.try_get_u32_le().map_err(|_| strange())? as usize;
-                    if levels > buf.len() {
-                        return Err(strange());
-                    }
-                    buf.advance(levels);
-                }
-                (buf, num_values)
-            }
-            Page::DataPageV2 { mut buf, num_values, encoding: Encoding::PLAIN, def_levels_byte_len, rep_levels_byte_len, .. } => {
-                let levels = def_levels_byte_len as usize + rep_levels_byte_len as usize;
-                if levels > buf.len() {
-                    return Err(strange());
-                }
-                buf.advance(levels);
-                (buf, num_values)
-            }
-            _ => return Err(strange()),
-        };
-        let (values, rest) = values.as_chunks::<{ size_of::<f32>() }>();
-        // Fewer would mean that some are missing, which no vector's are.
-        if values.len() != count as usize || !rest.is_empty() {
-            return Err(strange());
-        }
-        into.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
-    }
-    Ok(())
+fn missing(reader: &ViperReader, found: usize, expected: usize) -> proximadb_ports::PortError {
+    let what = format!("its vectors have {found} components, {expected} were expected");
+    ViperError::Layout(what).corrupt("segment.read", reader.file.key())
 }
 
 /// Appends the components of pages in any form.
-async fn decoded(reader: &ViperReader, into: &mut Vec<f32>) -> Result<()> {
-    let mut pages = Pages::new(&reader.file, &reader.footer, &[VECTOR], Wanted::Every, BATCH_ROWS)?;
+async fn decoded(reader: &ViperReader, rows: Range<usize>, into: &mut Vec<f32>) -> Result<()> {
+    let wanted = if rows.len() == reader.footer.group_rows.iter().sum::<usize>() { Wanted::Every } else { Wanted::Ranges(vec![rows]) };
+    let mut pages = Pages::new(&reader.file, &reader.footer, &[VECTOR], wanted, BATCH_ROWS)?;
     let strange = || ViperError::Layout("its vectors have another type".to_owned()).corrupt("segment.read", reader.file.key());
     while let Some(batch) = pages.next().await? {
         let lists = batch.columns().first().and_then(|column| column.as_fixed_size_list_opt()).ok_or_else(strange)?;

@@ -12,6 +12,7 @@ use crate::cache::{ChunkCache, Shelf};
 use crate::file::VerifiedFile;
 use crate::footer::Footer;
 use crate::layout::{EXPIRES, ID, Layout, METADATA, SEQUENCE, VECTOR};
+use crate::originals::Places;
 use crate::pages::{Pages, Wanted};
 use crate::{lookup, originals, select, values};
 
@@ -25,14 +26,20 @@ pub(crate) struct ViperReader {
     pub(crate) file: Arc<VerifiedFile>,
     pub(crate) footer: Arc<Footer>,
     pub(crate) shelf: Shelf,
+    /// Where vectors lie, if they are plain.
+    pub(crate) places: Option<Places>,
     rows: usize,
+    resident_bytes: usize,
 }
 
 impl ViperReader {
     /// A reader of a verified file with its footer.
     pub(crate) fn new(file: VerifiedFile, footer: Footer, cache: Arc<ChunkCache>) -> Self {
         let rows = footer.group_rows.iter().sum();
-        Self { file: Arc::new(file), footer: Arc::new(footer), shelf: ChunkCache::shelf(cache), rows }
+        let places = Places::of(&footer);
+        let resident_bytes =
+            size_of::<Self>() + file.checksum_bytes() + footer.arrow.metadata().memory_size() + places.as_ref().map_or(0, Places::bytes);
+        Self { file: Arc::new(file), footer: Arc::new(footer), shelf: ChunkCache::shelf(cache), places, rows, resident_bytes }
     }
 
     /// Rows by their pages in the file, in the order asked.
@@ -96,8 +103,19 @@ impl SegmentReader for ViperReader {
         Ok(Box::new(self.blocks(projection, Wanted::Every)?))
     }
 
-    async fn vectors(&self) -> Result<Vec<f32>> {
-        originals::read(self).await
+    fn resident_bytes(&self) -> usize {
+        self.resident_bytes
+    }
+
+    async fn vectors(&self, rows: Range<usize>) -> Result<Vec<f32>> {
+        if rows.start > rows.end || rows.end > self.rows {
+            return Err(self.beyond(rows.start.max(rows.end)));
+        }
+        originals::read(self, rows).await
+    }
+
+    async fn vectors_of(&self, rows: &[u32]) -> Result<Vec<f32>> {
+        originals::read_some(self, rows).await
     }
 
     async fn fetch(&self, rows: &[u32], projection: Projection) -> Result<Rows> {

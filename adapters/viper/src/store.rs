@@ -111,6 +111,10 @@ impl SegmentStore for ViperStore {
         Ok(Arc::new(ViperReader::new(file, footer, Arc::clone(&self.cache))))
     }
 
+    fn cached_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     fn key(&self, shard: ShardId, id: FileId) -> String {
         key(shard, id)
     }

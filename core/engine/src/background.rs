@@ -11,7 +11,7 @@ use proximadb_model::{Collection, FileId, Manifest, Memtable, RememberedWrite, R
 use proximadb_ports::{
     Budget, Fault, IndexSpec, Metric, PortError, PutMode, Result, SearchCounters, SearchParams, Traverse, VectorIndex, Vectors, chain,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{AcquireError, SemaphorePermit, mpsc};
 
 use crate::env::Env;
 use crate::segment_build::{self, LiveRows, MemtableRows};
@@ -89,8 +89,14 @@ impl Workshop {
     pub(crate) async fn flush(&self, snapshot: &Snapshot, frozen: &Memtable) -> Result<Flushed> {
         let collection = &snapshot.manifest.collection;
         let mut rows = MemtableRows::new(frozen);
+        // The file, and then the originals, are as large as the memtable, which they free.
+        let room = self.env.memory.reserve_at_once(frozen.bytes() as u64);
         let segment = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await?;
-        let view = segment.map(|s| segment_build::fresh_view(&self.env, &snapshot.metric, collection, s)).transpose()?;
+        drop(room);
+        let view = match segment {
+            Some(segment) => Some(segment_build::flat_view(&self.env, &snapshot.metric, collection, segment).await?),
+            None => None,
+        };
         let mut dead = Vec::new();
         for (view, entry) in snapshot.segments.iter().zip(&snapshot.manifest.segments) {
             let count = view.dead.count() as u32;
@@ -119,15 +125,23 @@ impl Workshop {
         let sources = views.iter().map(|v| (v.segment.meta.id, Arc::clone(&v.dead))).collect();
         let now = self.env.clock.now();
         let base = Base::of(&views, now);
+        let live: usize = views.iter().map(SegmentView::live).sum();
+        // First the file is in memory, then the originals and what an index is built with.
+        let file_bytes: u64 = views.iter().map(|v| v.segment.meta.bytes * v.live() as u64 / v.rows().max(1) as u64).sum();
+        let build_bytes = if self.wants_graph(collection, &snapshot.metric, live) { build_bytes(collection, live) } else { 0 };
+        let mut room = self.env.memory.reserve("a merge", file_bytes.saturating_add(build_bytes))?;
         let mut rows = LiveRows::new(views, now);
         let Some(segment) = segment_build::write(&self.env, &self.files, collection, &mut rows, &self.trash).await? else {
             return Ok(Merged { sources, view: None, index: None });
         };
+        room.shrink_to(build_bytes);
         // What filters ask for of the sources they will ask for of the whole.
         segment.columns.warm(&segment.reader, &paths.into_iter().collect::<Vec<_>>());
-        let mut view = segment_build::fresh_view(&self.env, &snapshot.metric, collection, segment)?;
+        let _pin = segment.pin();
+        let mut view = segment_build::flat_view(&self.env, &snapshot.metric, collection, segment).await?;
         let mut index = None;
         if self.wants_graph(collection, &snapshot.metric, view.rows()) {
+            let _turn = self.turn(&snapshot.metric).await;
             match self.graph(&view.segment, collection, &snapshot.metric, base).await {
                 Ok(graph) => {
                     view.adopt(graph.index, graph.recall_estimate);
@@ -181,23 +195,40 @@ impl Workshop {
 
     /// Whether a segment of this size should have a graph, and can.
     pub(crate) fn wants_graph(&self, collection: &Collection, metric: &Arc<dyn Metric>, rows: usize) -> bool {
-        plan::wants_graph(rows, collection.spec.index.kind, &self.env.settings.maintenance) && self.env.graph.supports(metric.descriptor())
+        let settings = self.env.settings.maintenance.for_dimension(collection.spec.dimension.get());
+        plan::wants_graph(rows, collection.spec.index.kind, &settings) && self.env.graph.supports(metric.descriptor())
+    }
+
+    /// One build at a time, and apart from that one by a plugin.
+    async fn turn(&self, metric: &Arc<dyn Metric>) -> std::result::Result<SemaphorePermit<'_>, AcquireError> {
+        if walks_by_itself(metric) { self.env.own_graphs.acquire().await } else { self.env.heavy_work.acquire().await }
+    }
+
+    /// Builds a graph over a segment that has none.
+    ///
+    /// # Errors
+    /// As of [`Self::graph`]; `Exhausted` while there is no memory for it.
+    pub(crate) async fn index(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>) -> Result<Indexed> {
+        let _turn = self.turn(metric).await;
+        let _pin = segment.pin();
+        let rows = segment.meta.rows as usize;
+        let originals = segment.originals();
+        let absent = if originals.are_there() { 0 } else { originals.bytes() };
+        let mut room = self.env.memory.reserve("an index", build_bytes(collection, rows).saturating_add(absent))?;
+        segment_build::bring_originals(segment).await?;
+        room.shrink_to(build_bytes(collection, rows));
+        let graph = self.graph(segment, collection, metric, None).await?;
+        Ok(Indexed { segment: segment.meta.id, graph })
     }
 
     /// Builds a graph over a segment, from one over a part of its rows where there is one that is worth it, and writes its sidecar.
+    /// The caller has the turn for heavy work, and memory for it.
     ///
     /// # Errors
     /// Those of the index and of the store.
-    pub(crate) async fn graph(
-        &self,
-        segment: &Arc<Segment>,
-        collection: &Collection,
-        metric: &Arc<dyn Metric>,
-        base: Option<Base>,
-    ) -> Result<Graph> {
+    async fn graph(&self, segment: &Arc<Segment>, collection: &Collection, metric: &Arc<dyn Metric>, base: Option<Base>) -> Result<Graph> {
         let is_own = walks_by_itself(metric);
-        let _turn = if is_own { self.env.own_graphs.acquire().await } else { self.env.heavy_work.acquire().await };
-        let vectors = segment_build::originals(segment, collection.spec.dimension.get()).await?;
+        let vectors = segment_build::bring_originals(segment).await?;
         let spec = self.env.index_spec(metric, &collection.spec.index);
         let rows = u32::try_from(vectors.rows()).unwrap_or(u32::MAX);
         let longest = is_own.then(|| OWN_GRAPH_ROW_MAX.saturating_mul(rows).max(OWN_GRAPH_MIN));
@@ -244,6 +275,10 @@ fn walks_by_itself(metric: &Arc<dyn Metric>) -> bool {
 /// Whether a graph was not built because of the plugin that was to compare its rows: it failed, took too long, or refused a row.
 pub(crate) fn is_the_metrics_fault(metric: &Arc<dyn Metric>, error: &PortError) -> bool {
     walks_by_itself(metric) && matches!(error.fault, Fault::Plugin | Fault::Deadline | Fault::Invalid)
+}
+
+fn build_bytes(collection: &Collection, rows: usize) -> u64 {
+    plan::build_bytes(rows, collection.spec.dimension.get(), collection.spec.index.m as usize)
 }
 
 /// The largest index of segments that are merged, and what has become of its rows.

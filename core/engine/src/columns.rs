@@ -108,6 +108,11 @@ impl ColumnKeeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that the fields of all segments take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
     fn now_millis(&self) -> u64 {
         self.clock.monotonic().as_millis() as u64
     }

@@ -26,8 +26,8 @@ mod create;
 mod discovery;
 mod log_keeper;
 mod loss;
+mod memory;
 mod moves;
-mod originals;
 mod scrubber;
 mod site_keeper;
 mod status;
@@ -75,6 +75,8 @@ impl Engine {
             let scrubber = scrubber::scrub_site(Arc::downgrade(&engine), Arc::clone(site), stopped.clone());
             engine.env.executor.spawn("scrubber", Box::pin(scrubber));
         }
+        let memory = memory::keep_within_memory(Arc::downgrade(&engine), stopped.clone());
+        engine.env.executor.spawn("memory-keeper", Box::pin(memory));
         engine.env.executor.spawn("log-keeper", Box::pin(log_keeper::keep_logs_short(Arc::downgrade(&engine), stopped)));
         engine
     }
@@ -370,7 +372,14 @@ impl Database for Engine {
     async fn health(&self) -> Health {
         let mut problems = self.env.problems();
         problems.extend(status::troubles(&*self.assigner, &self.env.plugins.list()));
-        Health { ready: self.sites.iter().any(|s| s.access().is_ok()), problems }
+        let memory = self.env.memory.status();
+        if memory.state == "over" {
+            let (used, budget) = (memory.used_bytes, memory.budget_bytes.unwrap_or(u64::MAX));
+            problems.push(format!(
+                "memory: {used} bytes are used, beyond memory.budget_bytes = {budget}; records are refused until it is less"
+            ));
+        }
+        Health { ready: self.sites.iter().any(|s| s.access().is_ok()), problems, memory }
     }
 
     fn metrics(&self) -> String {

@@ -12,6 +12,7 @@ use proximadb_ports::{
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::columns::ColumnKeeper;
+use crate::memory::MemoryKeeper;
 use crate::parts::MetricSource;
 use crate::settings::EngineSettings;
 
@@ -26,11 +27,14 @@ pub(crate) struct Env {
     pub(crate) graph: Arc<dyn IndexFactory>,
     pub(crate) codecs: Vec<Arc<dyn WalCodec>>,
     pub(crate) columns: Arc<ColumnKeeper>,
+    pub(crate) memory: Arc<MemoryKeeper>,
     pub(crate) settings: EngineSettings,
     /// One merge or index build at a time: each takes the memory of a whole segment and as many threads as there are.
     pub(crate) heavy_work: Semaphore,
     /// The same for graphs that plugins compare the rows of, so that none that is slow keeps the others' waiting.
     pub(crate) own_graphs: Semaphore,
+    /// Searches that read the vectors of a whole segment from its file, each of which holds a block of them.
+    pub(crate) file_scans: Semaphore,
     /// Places in the queue of computations.
     compute_places: Semaphore,
     /// Places for the computations of each metric plugin, so that one that is slow keeps no other waiting.
@@ -40,6 +44,9 @@ pub(crate) struct Env {
 
 /// Computations that run or wait.
 const COMPUTATIONS_MAX: usize = 1_024;
+
+/// Searches that read whole segments at a time.
+const FILE_SCANS_MAX: usize = 4;
 
 impl Env {
     #[expect(clippy::too_many_arguments, reason = "called once, by the engine's constructor")]
@@ -57,6 +64,7 @@ impl Env {
     ) -> Self {
         let problems = Mutex::new(BTreeMap::new());
         let columns = ColumnKeeper::new(Arc::clone(&clock), Arc::clone(&executor), Arc::clone(&telemetry), settings.filter_bytes_max);
+        let memory = MemoryKeeper::new(Arc::clone(&clock), Arc::clone(&telemetry), Arc::clone(&columns), settings.memory);
         Self {
             clock,
             entropy,
@@ -68,9 +76,11 @@ impl Env {
             graph,
             codecs,
             columns,
+            memory,
             settings,
             heavy_work: Semaphore::new(1),
             own_graphs: Semaphore::new(1),
+            file_scans: Semaphore::new(FILE_SCANS_MAX),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
             plugin_places: Mutex::default(),
             problems,

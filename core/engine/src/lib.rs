@@ -11,6 +11,7 @@ mod env;
 mod fallback;
 mod fingerprint;
 mod layout;
+mod memory;
 mod parts;
 mod placement;
 mod read;

@@ -357,6 +357,7 @@ pub(crate) fn start(
     let (writes, write_queue) = mpsc::channel(proximadb_model::limits::SHARD_QUEUE_MAX);
     let (orders, order_queue) = mpsc::channel(ORDERS_MAX);
     let shard = Shard::new(snapshot.manifest.shard, site, home, snapshot, writes, orders);
+    shop.env.memory.count_shard(&shard);
     run(shop, &shard, Inbox { writes: write_queue, orders: order_queue, trash });
     shard
 }
@@ -365,6 +366,7 @@ pub(crate) fn start(
 pub(crate) fn go_on(old: &Shard, site: SiteRef, home: Arc<SiteAccess>, handed: HandedOver) -> Arc<Shard> {
     let HandedOver { snapshot, shop, inbox, old_readers: _ } = handed;
     let shard = Shard::new(old.id, site, home, snapshot, old.writes.clone(), old.orders.clone());
+    shop.env.memory.count_shard(&shard);
     run(shop, &shard, inbox);
     shard
 }

@@ -30,6 +30,13 @@ pub(crate) enum CheckedChange {
     DeleteWhere(Filter),
 }
 
+impl CheckedChange {
+    /// Whether it brings no record.
+    pub(crate) fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete(_) | Self::DeleteWhere(_))
+    }
+}
+
 /// Checks a change against the collection.
 ///
 /// # Errors

@@ -140,6 +140,8 @@ struct Job {
     /// Rows whose values were looked at in files for this search.
     rows_filtered: u64,
     budget: Budget,
+    /// When it was asked for.
+    asked: Timestamp,
 }
 
 async fn prepare(
@@ -168,18 +170,19 @@ async fn prepare(
     };
     for (shard, allowed) in shards.iter().zip(&*allowed) {
         for (view, allowed) in shard.segments.iter().zip(allowed) {
-            // Comparing many rows takes the originals; a graph can do without them for a while.
+            // Comparing many rows takes the originals; where they come anyway they are waited for.
             if !view.index.has_originals()
+                && !view.segment.is_lean()
                 && let (_, Some(params)) = params_of(&request, shard, view, allowed.rows.as_ref())
                 && params.exact
-                && late::few_to_fetch(view, &params, allowed.rows.as_ref()).is_none()
+                && late::few_to_fetch(&params, allowed.rows.as_ref()).is_none()
             {
                 segment_build::bring_originals(&view.segment).await?;
             }
         }
         budget.check()?;
     }
-    Ok(Job { request, vector, exclude, allowed, rows_filtered, budget })
+    Ok(Job { request, vector, exclude, allowed, rows_filtered, budget, asked: now })
 }
 
 /// The rows of each shard and segment that count.
@@ -348,6 +351,7 @@ impl Job {
                     index: "memtable",
                     strategy: "exact",
                     reason: "rows that are not yet in a segment are compared one by one",
+                    originals: "memory",
                     filter: if self.request.filter.is_some() { "memory" } else { "none" },
                     ef: None,
                     recall_estimate: Some(1.0),
@@ -356,6 +360,24 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    /// What an index finds that has the originals; `None` where it has not.
+    fn found_in_memory(
+        &self,
+        view: &SegmentView,
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<Candidate>>> {
+        if !view.index.has_originals() {
+            return Ok(None);
+        }
+        match view.index.search(&self.vector, params, allow, &self.budget, counters) {
+            // They were let go in between.
+            Err(e) if e.fault == Fault::Unavailable => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     fn search_segments(
@@ -374,17 +396,20 @@ impl Job {
             let recall_estimate = recall_of(view, allowed, params);
             expected.rows(allowed, recall_estimate);
             let mut counters = SearchCounters::default();
+            let mut originals = "memory";
             if let Some(params) = params {
                 stats.segments += 1;
-                if let Some(rows) = late::few_to_fetch(view, &params, allow) {
-                    late.push(late::Late { shard, source, params, rows: Some(rows), explained: stats.explain.len() });
-                } else if view.index.has_originals() {
-                    let candidates = view.index.search(&self.vector, &params, allow, &self.budget, &mut counters)?;
+                view.segment.note_search(self.asked);
+                if let Some(candidates) = self.found_in_memory(view, &params, allow, &mut counters)? {
                     for candidate in candidates {
                         top.push(Found { candidate, shard, source, kind: 2 });
                     }
                 } else {
-                    let rows = view.index.shortlist(&self.vector, &params, allow, &self.budget, &mut counters)?;
+                    originals = "disk";
+                    let rows = match late::few_to_fetch(&params, allow) {
+                        Some(rows) => Some(rows),
+                        None => view.index.shortlist(&self.vector, &params, allow, &self.budget, &mut counters)?,
+                    };
                     late.push(late::Late { shard, source, params, rows, explained: stats.explain.len() });
                 }
             }
@@ -397,6 +422,7 @@ impl Job {
                     index: view.index.kind(),
                     strategy: plan.strategy.as_str(),
                     reason: if counters.code_distances > 0 && counters.graph_walks == 0 { SCANNED } else { plan.reason },
+                    originals,
                     filter: self.allowed.get(shard).and_then(|s| s.get(source)).map_or("none", |allowed| allowed.filter),
                     ef: params.filter(|params| !params.exact).map(|params| params.ef),
                     recall_estimate,

@@ -1,6 +1,6 @@
 //! Making segments: rows flow once to the file, and what stays resident is picked up on the way.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -9,23 +9,23 @@ use proximadb_model::{
     Timestamp, plan,
 };
 use proximadb_ports::{Fault, Metric, Originals, PortError, Result, RowStream, SegmentReader, VectorIndex, Vectors, chain};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::columns::ColumnKeeper;
 use crate::env::Env;
 use crate::shard_files::ShardFiles;
-use crate::snapshot::{Awaited, Segment, SegmentView};
+use crate::snapshot::{Held, Segment, SegmentView};
 
 /// Rows handed to the store in one block.
 const BLOCK_ROWS: usize = 4_096;
 
-/// What stays resident of a segment, whatever becomes of its vectors.
+/// What stays resident of a segment, whatever becomes of its vectors. Those are read from the file once it is written: while it is
+/// encoded it is in memory itself, and holds them.
 #[derive(Default)]
 struct Resident {
     ids: Vec<RecordId>,
     sequences: Vec<Sequence>,
     expires: Vec<Option<Timestamp>>,
-    vectors: Vec<f32>,
 }
 
 impl Resident {
@@ -33,7 +33,6 @@ impl Resident {
         self.ids.extend_from_slice(&rows.ids);
         self.sequences.extend_from_slice(&rows.sequences);
         self.expires.extend_from_slice(&rows.expires);
-        self.vectors.extend_from_slice(&rows.vectors);
     }
 }
 
@@ -54,21 +53,37 @@ impl RowStream for Tee<'_> {
     }
 }
 
-/// The live rows of a memtable.
+/// The live rows of a memtable, copied block by block.
 pub(crate) struct MemtableRows {
-    parts: std::vec::IntoIter<Rows>,
+    memtable: Memtable,
+    block: usize,
+    row: usize,
 }
 
 impl MemtableRows {
     pub(crate) fn new(memtable: &Memtable) -> Self {
-        Self { parts: memtable.live_rows(BLOCK_ROWS).collect::<Vec<_>>().into_iter() }
+        Self { memtable: memtable.clone(), block: 0, row: 0 }
     }
 }
 
 #[async_trait]
 impl RowStream for MemtableRows {
     async fn next(&mut self) -> Result<Option<Rows>> {
-        Ok(self.parts.next())
+        let mut rows = Rows::default();
+        while let Some(block) = self.memtable.blocks().get(self.block)
+            && rows.len() < BLOCK_ROWS
+        {
+            if self.row >= block.rows().len() {
+                (self.block, self.row) = (self.block + 1, 0);
+                continue;
+            }
+            rows.dimension = block.rows().dimension;
+            if !block.dead().contains(self.row) {
+                rows.push_from(block.rows(), self.row);
+            }
+            self.row += 1;
+        }
+        Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 }
 
@@ -130,7 +145,8 @@ pub(crate) async fn write(
     let meta = files.segments.write(files.shard, id, &collection.spec.schema, &mut tee).await?;
     let resident = tee.resident;
     let reader = files.segments.open(files.shard, &meta).await?;
-    Ok(Some(Arc::new(segment(env, meta, reader, resident, collection, trash.clone()))))
+    let originals = Originals::awaited(collection.spec.dimension.get(), meta.rows as usize);
+    Ok(Some(segment(env, files, meta, reader, resident, originals, trash.clone())))
 }
 
 struct Peeked<'a> {
@@ -150,26 +166,37 @@ impl RowStream for Peeked<'_> {
 
 fn segment(
     env: &Env,
+    files: &ShardFiles,
     meta: SegmentMeta,
     reader: Arc<dyn SegmentReader>,
     resident: Resident,
-    collection: &Collection,
+    originals: Originals,
     trash: mpsc::UnboundedSender<FileId>,
-) -> Segment {
-    let expires = if resident.expires.iter().any(Option::is_some) { resident.expires } else { Vec::new() };
-    let vectors = Vectors { dimension: collection.spec.dimension.get(), data: Arc::new(resident.vectors) };
-    Segment {
+) -> Arc<Segment> {
+    let Resident { ids, mut sequences, mut expires } = resident;
+    if expires.iter().all(Option::is_none) {
+        expires = Vec::new();
+    }
+    sequences.shrink_to_fit();
+    expires.shrink_to_fit();
+    let segment = Arc::new(Segment {
         columns: ColumnKeeper::columns(&env.columns, meta.rows as usize),
         meta,
         reader,
-        ids: IdTable::new(resident.ids.iter()),
-        sequences: resident.sequences,
+        ids: IdTable::new(ids.iter()),
+        sequences,
         expires,
-        vectors: Mutex::new(Some(vectors)),
-        awaited: None,
+        held: Mutex::new(Held { originals, index: None }),
+        turn: Semaphore::new(1),
+        pins: AtomicU32::new(0),
+        lean: AtomicBool::new(false),
+        searched: AtomicI64::new(env.clock.now().0),
+        store: Arc::clone(&files.segments),
         obsolete: AtomicBool::new(false),
         trash,
-    }
+    });
+    env.memory.count_segment(&segment);
+    segment
 }
 
 /// The exact index of a segment whose originals are resident.
@@ -177,18 +204,21 @@ pub(crate) fn flat(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection,
     env.flat.build(&env.index_spec(metric, &collection.spec.index), vectors, &env.budget(None))
 }
 
-/// A fresh segment, all rows live, searched exactly.
-pub(crate) fn fresh_view(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection, segment: Arc<Segment>) -> Result<SegmentView> {
-    let vectors = segment
-        .resident_vectors()
-        .ok_or_else(|| PortError::new(Fault::Internal, "segment.build", segment.meta.id, "a fresh segment has lost its vectors"))?;
-    let index = flat(env, metric, collection, vectors)?;
+/// A segment that was just written or has no graph, all rows live, searched exactly.
+///
+/// # Errors
+/// `Corrupt`; `Unavailable`.
+pub(crate) async fn flat_view(env: &Env, metric: &Arc<dyn Metric>, collection: &Collection, segment: Arc<Segment>) -> Result<SegmentView> {
+    let index = flat(env, metric, collection, bring_originals(&segment).await?)?;
+    segment.attach(&index);
+    // Where there is no room for them they go again at once.
+    env.memory.look(0);
     let dead = Arc::new(RowSet::none(segment.meta.rows as usize));
     Ok(SegmentView { segment, dead, index, recall_estimate: None })
 }
 
 /// Opens a segment that a manifest names, with its deletion vector and index. A graph is there to be searched before the
-/// originals of its rows are, which [`bring_originals`] brings later. A damaged index is left out and rebuilt later; a damaged
+/// originals of its rows are, which come later where there is room. A damaged index is left out and rebuilt later; a damaged
 /// segment or deletion vector is an error.
 pub(crate) async fn open(
     env: &Env,
@@ -201,7 +231,8 @@ pub(crate) async fn open(
     let collection = &manifest.collection;
     let (rows, dimension) = (entry.meta.rows as usize, collection.spec.dimension.get());
     let of_graph = |(_, kind): &&(SidecarMeta, String)| {
-        kind == env.graph.kind() && plan::wants_graph(rows, collection.spec.index.kind, &env.settings.maintenance)
+        let settings = env.settings.maintenance.for_dimension(dimension);
+        kind == env.graph.kind() && plan::wants_graph(rows, collection.spec.index.kind, &settings)
     };
     let sidecar = entry.index.as_ref().filter(of_graph).map(|(meta, _)| meta);
     let originals = Originals::awaited(dimension, rows);
@@ -212,30 +243,25 @@ pub(crate) async fn open(
         }
     };
     let (opened, graph) = futures_util::future::join(read_resident(files, entry), graph).await;
-    let (reader, mut resident) = opened?;
+    let (reader, resident) = opened?;
     let dead = match &entry.dead {
         Some((meta, count)) => files.read_dead(meta, rows, *count).await?,
         None => RowSet::none(rows),
     };
+    let segment = segment(env, files, entry.meta.clone(), reader, resident, originals, trash.clone());
     if let Some(Ok(index)) = graph {
-        let mut segment = segment(env, entry.meta.clone(), reader, resident, collection, trash.clone());
-        segment.vectors = Mutex::new(None);
-        segment.awaited = Some(Awaited::new(originals));
-        return Ok(SegmentView { segment: Arc::new(segment), dead: Arc::new(dead), index, recall_estimate: None });
+        segment.attach(&index);
+        return Ok(SegmentView { segment, dead: Arc::new(dead), index, recall_estimate: None });
     }
-    resident.vectors = reader.vectors().await?;
-    if resident.vectors.len() != rows * dimension {
-        return Err(other_rows(entry));
-    }
-    let segment = Arc::new(segment(env, entry.meta.clone(), reader, resident, collection, trash.clone()));
-    let mut view = fresh_view(env, metric, collection, segment)?;
+    let mut view = flat_view(env, metric, collection, segment).await?;
     view.dead = Arc::new(dead);
-    let graph = match (graph, sidecar, view.segment.resident_vectors()) {
+    let graph = match (graph, sidecar) {
         // Sidecars that older versions wrote are read with the originals only.
-        (Some(Err(e)), Some(meta), Some(vectors)) if e.fault == Fault::Unavailable => {
+        (Some(Err(e)), Some(meta)) if e.fault == Fault::Unavailable => {
+            let vectors = bring_originals(&view.segment).await?;
             Some(load_graph(env, files, entry, metric, collection, meta, vectors.into()).await)
         }
-        (graph, _, _) => graph,
+        (graph, _) => graph,
     };
     match (graph, sidecar) {
         (Some(Ok(index)), _) => view.adopt(index, None),
@@ -275,33 +301,27 @@ async fn load_graph(
     env.background("index-load", move || graph.load(&spec, originals, checksum, sidecar)).await
 }
 
-/// Brings the originals that a segment's graph waits for, if it still does.
+/// The originals of a segment: as they are in memory, or else brought there from its file.
 ///
 /// # Errors
 /// `Corrupt`; `Unavailable`. Whoever needs them next tries again.
 ///
 /// # Cancellation
 /// Nothing has come then, and the next one begins anew.
-pub(crate) async fn bring_originals(segment: &Segment) -> Result<()> {
-    let Some(Awaited { originals, turn }) = &segment.awaited else { return Ok(()) };
-    if originals.get().is_some() {
-        return Ok(());
+pub(crate) async fn bring_originals(segment: &Segment) -> Result<Vectors> {
+    if let Some(vectors) = segment.resident_vectors() {
+        return Ok(vectors);
     }
-    let _turn = turn.acquire().await;
-    if originals.get().is_some() {
-        return Ok(());
+    let _turn = segment.turn.acquire().await;
+    if let Some(vectors) = segment.resident_vectors() {
+        return Ok(vectors);
     }
-    let vectors = Vectors { dimension: originals.dimension(), data: Arc::new(segment.reader.vectors().await?) };
-    if originals.arrive(vectors) {
-        return Ok(());
+    let originals = segment.originals();
+    let rows = segment.meta.rows as usize;
+    let vectors = Vectors { dimension: originals.dimension(), data: Arc::new(segment.reader.vectors(0..rows).await?) };
+    // The index may have been replaced meanwhile by one with a place of its own for them.
+    if segment.originals().arrive(vectors.clone()) {
+        return Ok(vectors);
     }
     Err(PortError::new(Fault::Corrupt, "segment.read", segment.meta.id, "does not hold the vectors that the manifest says"))
-}
-
-/// The f32 originals of a segment, from memory or from its file.
-pub(crate) async fn originals(segment: &Segment, dimension: usize) -> Result<Vectors> {
-    match segment.resident_vectors() {
-        Some(vectors) => Ok(vectors),
-        None => Ok(Vectors { dimension, data: Arc::new(segment.reader.vectors().await?) }),
-    }
 }

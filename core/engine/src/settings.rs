@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proximadb_model::plan::{FlushSettings, MaintenanceSettings, RoomSettings};
+use proximadb_model::plan::{FlushSettings, MaintenanceSettings, MemorySettings, RoomSettings};
 
 /// Settings of the engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct EngineSettings {
     pub wal_bytes_max: u64,
     /// How often the logs are looked at.
     pub wal_check_every: Duration,
+    /// What everything that is held in memory may take.
+    pub memory: MemorySettings,
     /// Bytes of fields that are kept in memory for filters, over all segments.
     pub filter_bytes_max: usize,
     /// How long a search may take that does not say so itself.
@@ -43,6 +45,7 @@ impl Default for EngineSettings {
             quiet_after: Duration::from_secs(2),
             wal_bytes_max: 1 << 30,
             wal_check_every: Duration::from_secs(5),
+            memory: MemorySettings::default(),
             filter_bytes_max: 256 << 20,
             search_timeout: Duration::from_secs(30),
             retry_after: Duration::from_secs(1),

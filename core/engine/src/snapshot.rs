@@ -1,13 +1,14 @@
 //! The state of a shard at one moment, immutable: readers hold it as long as they like, the writer publishes the next.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use proximadb_model::{
-    FileId, IdTable, Manifest, Memtable, Operation, Record, RememberedWrite, RowSet, SegmentMeta, Sequence, Timestamp, hash_of,
+    FileId, IdTable, Manifest, Memtable, Operation, Record, RememberedWrite, RowSet, SegmentMeta, Sequence, Timestamp, hash_of, plan,
 };
-use proximadb_ports::{Metric, Originals, SegmentReader, VectorIndex, Vectors};
+use proximadb_ports::{Metric, Originals, SegmentReader, SegmentStore, VectorIndex, Vectors};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::columns::Columns;
@@ -20,26 +21,36 @@ pub(crate) struct Segment {
     pub(crate) sequences: Vec<Sequence>,
     /// Empty where no row expires.
     pub(crate) expires: Vec<Option<Timestamp>>,
-    /// The f32 originals, resident until a graph has its own form of them.
-    pub(crate) vectors: Mutex<Option<Vectors>>,
-    /// For a graph that answers before its originals have come.
-    pub(crate) awaited: Option<Awaited>,
+    /// The index that is searched now, and the originals as it finds them.
+    pub(crate) held: Mutex<Held>,
+    /// One at a time brings originals; the others wait and find them there.
+    pub(crate) turn: Semaphore,
+    /// Those who need the originals to stay where they are.
+    pub(crate) pins: AtomicU32,
+    /// Whether the originals are left on disk for lack of room.
+    pub(crate) lean: AtomicBool,
+    /// The time of the last search, in microseconds of the day's time.
+    pub(crate) searched: AtomicI64,
+    /// The store that the file lies in.
+    pub(crate) store: Arc<dyn SegmentStore>,
     /// What filters have asked for, as far as it is in memory.
     pub(crate) columns: Arc<Columns>,
     pub(crate) obsolete: AtomicBool,
     pub(crate) trash: mpsc::UnboundedSender<FileId>,
 }
 
-/// Originals that are brought after a segment was opened.
-pub(crate) struct Awaited {
+/// What a segment has of its index: enough to count it, and to let its originals go.
+pub(crate) struct Held {
     pub(crate) originals: Originals,
-    /// One at a time brings them; the others wait and find them there.
-    pub(crate) turn: Semaphore,
+    pub(crate) index: Option<Weak<dyn VectorIndex>>,
 }
 
-impl Awaited {
-    pub(crate) fn new(originals: Originals) -> Self {
-        Self { originals, turn: Semaphore::new(1) }
+/// Keeps the originals of a segment in memory while something is made of them.
+pub(crate) struct Pin(Arc<Segment>);
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.pins.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -49,14 +60,97 @@ impl Segment {
         self.expires.get(row).copied().flatten().is_some_and(|at| at <= now)
     }
 
-    /// The f32 originals, while they are resident.
-    pub(crate) fn resident_vectors(&self) -> Option<Vectors> {
-        let resident = self.vectors.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        resident.or_else(|| self.awaited.as_ref()?.originals.get().cloned())
+    // What is under the lock is whole after each step, so a poisoned one tells nothing.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn release_vectors(&self) {
-        *self.vectors.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The f32 originals as the index finds them.
+    pub(crate) fn originals(&self) -> Originals {
+        self.held().originals.clone()
+    }
+
+    /// The f32 originals, while they are resident.
+    pub(crate) fn resident_vectors(&self) -> Option<Vectors> {
+        self.originals().get().map(|vectors| vectors.clone())
+    }
+
+    /// Takes note of the index that is searched from now on.
+    pub(crate) fn attach(&self, index: &Arc<dyn VectorIndex>) {
+        let mut held = self.held();
+        held.originals = match index.originals() {
+            Some(originals) => originals.clone(),
+            // It has its own form of them.
+            None => Originals::awaited(held.originals.dimension(), held.originals.rows()),
+        };
+        held.index = Some(Arc::downgrade(index));
+    }
+
+    /// Keeps the originals where they are, for as long as the pin lives.
+    pub(crate) fn pin(self: &Arc<Self>) -> Pin {
+        self.pins.fetch_add(1, Ordering::Relaxed);
+        Pin(Arc::clone(self))
+    }
+
+    /// Lets the originals go; searches fetch the few that they compare from the file.
+    pub(crate) fn let_originals_go(&self) {
+        self.originals().let_go();
+    }
+
+    pub(crate) fn set_lean(&self, lean: bool) {
+        self.lean.store(lean, Ordering::Relaxed);
+    }
+
+    /// Whether the originals are left on disk for lack of room.
+    pub(crate) fn is_lean(&self) -> bool {
+        self.lean.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a search; by threads that all do so at once, so it is written seldom.
+    pub(crate) fn note_search(&self, now: Timestamp) {
+        const EVERY_MICROS: i64 = 100_000;
+        if now.0.saturating_sub(self.searched.load(Ordering::Relaxed)) >= EVERY_MICROS {
+            self.searched.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// What is to be decided over its originals; `None` where they stay as they are.
+    pub(crate) fn residence(&self, now: Timestamp) -> Option<plan::Residence> {
+        let held = self.held();
+        let index = held.index.as_ref().and_then(Weak::upgrade)?;
+        if self.pins.load(Ordering::Relaxed) > 0 || index.originals().is_none() {
+            return None;
+        }
+        let idle = now.0.saturating_sub(self.searched.load(Ordering::Relaxed));
+        Some(plan::Residence {
+            bytes: held.originals.bytes(),
+            resident: held.originals.are_there(),
+            approximate: index.kind() != "flat",
+            idle: Duration::from_micros(u64::try_from(idle).unwrap_or(0)),
+        })
+    }
+
+    /// Bytes of the originals, as far as they are in memory.
+    pub(crate) fn original_bytes(&self) -> u64 {
+        let held = self.held();
+        if held.originals.are_there() { held.originals.bytes() } else { 0 }
+    }
+
+    /// Bytes of the index without the originals.
+    pub(crate) fn index_bytes(&self) -> usize {
+        let index = self.held().index.as_ref().and_then(Weak::upgrade);
+        index.map_or(0, |index| index.resident_bytes())
+    }
+
+    /// Bytes of what stays resident of the rows, and of the open file.
+    pub(crate) fn row_bytes(&self) -> usize {
+        let expires = self.expires.capacity() * size_of::<Option<Timestamp>>();
+        self.ids.bytes() + self.sequences.capacity() * size_of::<Sequence>() + expires + self.reader.resident_bytes()
+    }
+
+    /// A number that segments of the same store share.
+    pub(crate) fn store_number(&self) -> usize {
+        Arc::as_ptr(&self.store).cast::<()>().addr()
     }
 
     /// Lets the file go with the last reader.
@@ -109,11 +203,11 @@ impl SegmentView {
         Some(visible)
     }
 
-    /// Takes over an approximate index, which has its own form of the vectors.
+    /// Takes over an approximate index.
     pub(crate) fn adopt(&mut self, index: Arc<dyn VectorIndex>, recall_estimate: Option<f32>) {
+        self.segment.attach(&index);
         self.index = index;
         self.recall_estimate = recall_estimate;
-        self.segment.release_vectors();
     }
 
     pub(crate) fn is_graph(&self) -> bool {

@@ -194,7 +194,8 @@ impl Writer {
             })
             .collect();
         let kind = snapshot.manifest.collection.spec.index.kind;
-        let work = plan::next_work(&views, kind, quiet, &self.shop.env.settings.maintenance);
+        let settings = self.shop.env.settings.maintenance.for_dimension(snapshot.dimension());
+        let work = plan::next_work(&views, kind, quiet, &settings);
         match work {
             // It comes last, so that nothing waits behind it.
             Some(plan::Work::Index(_)) if self.now() < self.graph_at => None,
@@ -254,7 +255,7 @@ impl Writer {
         }
         self.flushing = true;
         let (shop, finished) = (self.shop.clone(), self.finished.clone());
-        self.shop.env.executor.spawn(
+        self.shop.env.executor.spawn_background(
             "flush",
             Box::pin(async move {
                 let Some(frozen) = snapshot.frozen.clone() else { return };
@@ -267,7 +268,7 @@ impl Writer {
     fn start_maintenance(&mut self, work: plan::Work) {
         self.maintaining = true;
         let (shop, finished, snapshot) = (self.shop.clone(), self.finished.clone(), self.snapshot());
-        self.shop.env.executor.spawn(
+        self.shop.env.executor.spawn_background(
             "maintenance",
             Box::pin(async move {
                 let event = match work {
@@ -275,8 +276,7 @@ impl Writer {
                     plan::Work::Drop(place) => Event::Merged(shop.merge(&snapshot, &[place]).await),
                     plan::Work::Index(place) => {
                         let segment = &snapshot.segments[place].segment;
-                        let graph = shop.graph(segment, &snapshot.manifest.collection, &snapshot.metric, None).await;
-                        Event::Indexed(graph.map(|graph| crate::background::Indexed { segment: segment.meta.id, graph }))
+                        Event::Indexed(shop.index(segment, &snapshot.manifest.collection, &snapshot.metric).await)
                     }
                 };
                 let _ = finished.send(event).await;

@@ -80,6 +80,7 @@ impl Suite {
         self.g3_exact_compares_every_allowed_row();
         self.g4_enough_allowed_rows_give_k_candidates();
         self.g5_a_search_ends_with_its_budget();
+        self.g7_originals_may_be_let_go_and_come_back();
     }
 
     /// `supports` and `build` say the same.
@@ -190,6 +191,9 @@ impl Suite {
                 prop_assert!(list.len() >= question.k.min(question.allowed().len()));
                 prop_assert!(listed.is_subset(&question.allowed().into_iter().collect()), "a row that is not allowed");
                 prop_assert!(found.iter().all(|candidate| listed.contains(&(candidate.row as usize))));
+                let met = loaded.met(&query, &params, allow.as_ref(), &budget, &mut counters).expect("rows or none");
+                let met: BTreeSet<_> = met.expect("as there is a shortlist").into_iter().map(|row| row as usize).collect();
+                prop_assert!(listed.is_subset(&met) && met.is_subset(&question.allowed().into_iter().collect()));
             }
             Ok(())
         });
@@ -300,6 +304,37 @@ impl Suite {
                 let built = self.factory.build(&spec(metric), question.sample.vectors(), &budget);
                 prop_assert_eq!(built.err().map(|error| error.fault), Some(Fault::Deadline));
             }
+            Ok(())
+        });
+    }
+
+    /// G7.
+    ///
+    /// # Panics
+    /// When it does not hold.
+    pub fn g7_originals_may_be_let_go_and_come_back(&self) {
+        self.each(&Question::any(), |metric, question| {
+            let index = self.build(metric, &question.sample);
+            let Some(originals) = index.originals().cloned() else { return Ok(()) };
+            let before = [false, true].map(|exact| question.ask(&*index, exact));
+            let held = originals.get().expect("an index is built of originals that are there");
+            prop_assert!(originals.let_go() && !index.has_originals());
+            prop_assert!(!originals.let_go(), "they have gone already");
+            let expected = question.sample.vectors();
+            prop_assert_eq!(&held.data, &expected.data, "who holds them has them");
+            let (query, allow, mut counters) = (question.sample.query(0), question.allow(), SearchCounters::default());
+            for exact in [false, true] {
+                let params = SearchParams { k: question.k, ef: question.ef, exact };
+                let refused = index.search(&query, &params, allow.as_ref(), &endless(), &mut counters);
+                prop_assert_eq!(refused.err().map(|error| error.fault), Some(Fault::Unavailable));
+                let list = index.shortlist(&query, &params, allow.as_ref(), &endless(), &mut counters).expect("a shortlist or none");
+                if let Some(list) = list {
+                    prop_assert!(!exact, "no shortlist compares every row");
+                    prop_assert!(before[0].iter().all(|candidate| list.contains(&candidate.row)));
+                }
+            }
+            prop_assert!(originals.arrive(question.sample.vectors()) && index.has_originals());
+            prop_assert_eq!([false, true].map(|exact| question.ask(&*index, exact)), before);
             Ok(())
         });
     }

@@ -11,9 +11,9 @@ use proximadb_model::{
 };
 
 use crate::database::{
-    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, PluginStatus, ReadOptions,
-    Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus, StoredRecord,
-    TaskStatus, WriteOutcome, WriteRequest,
+    Assignment, Change, CollectionInfo, Created, Database, Durability, Health, Hit, IN_STEP, IndexStatus, Loss, MemoryStatus, PluginStatus,
+    ReadOptions, Recovered, ScanPage, ScanRequest, SearchRequest, SearchResponse, SearchStats, SegmentExplain, SegmentStatus, SiteStatus,
+    StoredRecord, TaskStatus, WriteOutcome, WriteRequest,
 };
 use crate::error::{Fault, PortError, Result};
 use crate::filesystem::Space;
@@ -203,6 +203,7 @@ impl Database for RecordingDatabase {
                 index: "graph",
                 strategy: "approximate",
                 reason: "graph",
+                originals: "disk",
                 filter: "memory",
                 ef: Some(96),
                 recall_estimate: Some(0.5),
@@ -240,7 +241,16 @@ impl Database for RecordingDatabase {
 
     async fn index_status(&self, collection: &CollectionRef) -> Result<IndexStatus> {
         self.record(Call::IndexStatus(collection.clone()))?;
-        let segment = SegmentStatus { shard: 0, id: "s".to_owned(), rows: 10, dead: 1, index: "graph", reason: "large".to_owned() };
+        let segment = SegmentStatus {
+            shard: 0,
+            id: "s".to_owned(),
+            rows: 10,
+            dead: 1,
+            index: "graph",
+            reason: "large".to_owned(),
+            originals: "disk",
+            originals_reason: "small memory",
+        };
         Ok(IndexStatus {
             status: "ready",
             kind: "graph",
@@ -250,6 +260,7 @@ impl Database for RecordingDatabase {
             recall_estimate: Some(0.1),
             resident_bytes: 100,
             filter_bytes: 50,
+            originals_bytes: 60,
             segments: vec![segment],
         })
     }
@@ -322,7 +333,9 @@ impl Database for RecordingDatabase {
 
     async fn health(&self) -> Health {
         let not_ready = self.mishap().not_ready;
-        Health { ready: !not_ready, problems: not_ready.then(|| "a disk is gone".to_owned()).into_iter().collect() }
+        let problems = not_ready.then(|| "a disk is gone".to_owned()).into_iter().collect();
+        let memory = MemoryStatus { state: "lean", budget_bytes: Some(1_000), used_bytes: 900, parts: vec![("indexes", 900)] };
+        Health { ready: !not_ready, problems, memory }
     }
 
     fn metrics(&self) -> String {

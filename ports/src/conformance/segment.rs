@@ -207,7 +207,17 @@ pub async fn g1_rows_come_back_bit_for_bit(harness: &mut dyn Harness, seed: u64,
             }
         }
         let bits = |vectors: &[f32]| vectors.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&reader.vectors().await.expect("vectors")), bits(&expected.vectors));
+        assert_eq!(bits(&reader.vectors(0..expected.len()).await.expect("vectors")), bits(&expected.vectors));
+        let begin = chance.below(expected.len() as u64 + 1) as usize;
+        let end = begin + chance.below((expected.len() - begin) as u64 + 1) as usize;
+        let part = &expected.vectors[begin * expected.dimension..end * expected.dimension];
+        assert_eq!(bits(&reader.vectors(begin..end).await.expect("some vectors")), bits(part));
+        let asked = chance.draw(&prop::collection::vec(0..meta.rows, 0..20));
+        let some: Vec<f32> = asked.iter().flat_map(|row| expected.vector(*row as usize).expect("has vectors")).copied().collect();
+        assert_eq!(bits(&reader.vectors_of(&asked).await.expect("their vectors")), bits(&some));
+        assert_eq!(reader.vectors_of(&[0, meta.rows]).await.expect_err("beyond the end").fault, Fault::Invalid);
+        assert_eq!(reader.vectors(0..expected.len() + 1).await.expect_err("beyond the end").fault, Fault::Invalid);
+        assert!(reader.resident_bytes() > 0, "an open segment takes memory");
         let beyond = reader.fetch(&[0, meta.rows], Projection::ALL).await;
         assert_eq!(beyond.expect_err("beyond the end").fault, Fault::Invalid);
         assert_eq!(reader.metadata(&[meta.rows]).await.expect_err("beyond the end").fault, Fault::Invalid);
@@ -299,6 +309,13 @@ pub async fn g3_damage_is_found(harness: &mut dyn Harness, seed: u64, cases: u32
         let filter = chance.draw(&filter());
         match reader.select(&filter).await {
             Ok(selection) => assert_eq!(selection.rows, matching(&expected, &filter)),
+            Err(e) => assert_eq!(e.fault, Fault::Corrupt),
+        }
+        let rows: Vec<u32> = (0..meta.rows).rev().collect();
+        match reader.vectors_of(&rows).await {
+            Ok(vectors) => {
+                assert_eq!(vectors, rows.iter().flat_map(|row| expected.vector(*row as usize)).flatten().copied().collect::<Vec<_>>())
+            }
             Err(e) => assert_eq!(e.fault, Fault::Corrupt),
         }
     }

@@ -35,6 +35,9 @@ pub struct IndexStatus {
     /// Bytes of fields that are kept in memory for filters.
     #[prost(uint64, tag = "9")]
     pub filter_bytes: u64,
+    /// Bytes of originals that are in memory.
+    #[prost(uint64, tag = "10")]
+    pub originals_bytes: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SegmentStatus {
@@ -50,6 +53,11 @@ pub struct SegmentStatus {
     pub index: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
+    /// memory or disk, and why.
+    #[prost(string, tag = "7")]
+    pub originals: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub originals_reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSitesRequest {}
@@ -267,6 +275,25 @@ pub struct ServerStatus {
     pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "5")]
     pub sites: ::prost::alloc::vec::Vec<Site>,
+    #[prost(message, optional, tag = "6")]
+    pub memory: ::core::option::Option<Memory>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Memory {
+    /// roomy, lean (some originals stay on disk) or over (records are refused).
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    /// Absent without a budget.
+    #[prost(uint64, optional, tag = "2")]
+    pub budget_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "3")]
+    pub used_bytes: u64,
+    /// filters, indexes, memtables, metadata, originals, rows, work.
+    #[prost(btree_map = "string, uint64", tag = "4")]
+    pub parts: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u64,
+    >,
 }
 /// The distance of a collection: cosine, euclidean, dot_product, manhattan, hamming, or "wasm:" and a plugin's name, as text,
 /// since plugins have no number.
@@ -795,6 +822,9 @@ pub struct SegmentExplain {
     /// As in SearchStats.
     #[prost(float, optional, tag = "13")]
     pub recall_estimate: ::core::option::Option<f32>,
+    /// Where the originals were, memory or disk.
+    #[prost(string, tag = "14")]
+    pub originals: ::prost::alloc::string::String,
 }
 /// Applied in the order insert, upsert, patch, delete, delete_where; atomic within each shard. At most 10000 changes.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -86,6 +86,7 @@ fn explain(segment: &SegmentExplain) -> v1::SegmentExplain {
         code_distances: segment.counters.code_distances,
         hops: segment.counters.hops,
         graph_walks: segment.counters.graph_walks,
+        originals: segment.originals.to_owned(),
         filter: segment.filter.to_owned(),
         ef: segment.ef.map(|ef| ef as u64),
         recall_estimate: segment.recall_estimate,

@@ -11,6 +11,8 @@ pub(crate) fn index_status(status: &IndexStatus) -> v1::IndexStatus {
         dead: s.dead,
         index: s.index.to_owned(),
         reason: s.reason.clone(),
+        originals: s.originals.to_owned(),
+        originals_reason: s.originals_reason.to_owned(),
     };
     v1::IndexStatus {
         status: status.status.to_owned(),
@@ -21,6 +23,7 @@ pub(crate) fn index_status(status: &IndexStatus) -> v1::IndexStatus {
         recall_estimate: status.recall_estimate,
         resident_bytes: status.resident_bytes,
         filter_bytes: status.filter_bytes,
+        originals_bytes: status.originals_bytes,
         segments: status.segments.iter().map(segment).collect(),
     }
 }
@@ -74,5 +77,11 @@ pub(crate) fn server_status(health: Health, sites: &[SiteStatus]) -> v1::ServerS
         version: env!("CARGO_PKG_VERSION").to_owned(),
         problems: health.problems,
         sites: sites.iter().map(site).collect(),
+        memory: Some(v1::Memory {
+            state: health.memory.state.to_owned(),
+            budget_bytes: health.memory.budget_bytes,
+            used_bytes: health.memory.used_bytes,
+            parts: health.memory.parts.into_iter().map(|(part, bytes)| (part.to_owned(), bytes)).collect(),
+        }),
     }
 }

@@ -1,6 +1,8 @@
 //! Indexes, sites, assignments and health in answers.
 
-use proximadb_ports::{Assignment, Health, IndexStatus, SegmentStatus, SiteStatus};
+use std::collections::BTreeMap;
+
+use proximadb_ports::{Assignment, Health, IndexStatus, MemoryStatus, SegmentStatus, SiteStatus};
 use serde::Serialize;
 
 use super::{Each, Under};
@@ -15,6 +17,7 @@ struct IndexOut<'a, S> {
     recall_estimate: Option<f32>,
     resident_bytes: u64,
     filter_bytes: u64,
+    originals_bytes: u64,
     segments: S,
 }
 
@@ -26,10 +29,21 @@ struct SegmentOut<'a> {
     dead: u64,
     index: &'a str,
     reason: &'a str,
+    originals: &'a str,
+    originals_reason: &'a str,
 }
 
 fn segment(s: &SegmentStatus) -> SegmentOut<'_> {
-    SegmentOut { shard: s.shard, id: &s.id, rows: s.rows, dead: s.dead, index: s.index, reason: &s.reason }
+    SegmentOut {
+        shard: s.shard,
+        id: &s.id,
+        rows: s.rows,
+        dead: s.dead,
+        index: s.index,
+        reason: &s.reason,
+        originals: s.originals,
+        originals_reason: s.originals_reason,
+    }
 }
 
 pub(crate) fn index(status: &IndexStatus) -> impl Serialize {
@@ -42,6 +56,7 @@ pub(crate) fn index(status: &IndexStatus) -> impl Serialize {
         recall_estimate: status.recall_estimate,
         resident_bytes: status.resident_bytes,
         filter_bytes: status.filter_bytes,
+        originals_bytes: status.originals_bytes,
         segments: Each(move || status.segments.iter().map(segment)),
     }
 }
@@ -135,7 +150,25 @@ struct HealthOut<'a, S> {
     ready: bool,
     version: &'static str,
     problems: &'a [String],
+    memory: MemoryOut,
     sites: S,
+}
+
+#[derive(Serialize)]
+struct MemoryOut {
+    state: &'static str,
+    budget_bytes: Option<u64>,
+    used_bytes: u64,
+    parts: BTreeMap<&'static str, u64>,
+}
+
+fn memory(memory: &MemoryStatus) -> MemoryOut {
+    MemoryOut {
+        state: memory.state,
+        budget_bytes: memory.budget_bytes,
+        used_bytes: memory.used_bytes,
+        parts: memory.parts.iter().copied().collect(),
+    }
 }
 
 pub(crate) fn health(health: &Health, all: &[SiteStatus]) -> impl Serialize {
@@ -145,7 +178,14 @@ pub(crate) fn health(health: &Health, all: &[SiteStatus]) -> impl Serialize {
         (true, true) => "ok",
     };
     let version = env!("CARGO_PKG_VERSION");
-    HealthOut { status, ready: health.ready, version, problems: &health.problems, sites: Each(move || all.iter().map(site)) }
+    HealthOut {
+        status,
+        ready: health.ready,
+        version,
+        problems: &health.problems,
+        memory: memory(&health.memory),
+        sites: Each(move || all.iter().map(site)),
+    }
 }
 
 #[derive(Serialize)]

@@ -87,7 +87,6 @@ impl Engine {
         drop(known);
         let opened = join_all(to_open.into_values().map(|shards| self.open_site_shards(shards))).await;
         gaps.extend(opened.into_iter().flatten());
-        self.bring_originals(gaps.values().filter_map(Slot::shard));
         self.fit(described.into_iter().filter(|(id, _)| !dropped.contains(id)), &gaps);
         for copy in older {
             self.left_over(copy).await;

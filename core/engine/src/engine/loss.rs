@@ -70,7 +70,6 @@ impl Engine {
                 tracing::warn!(shard = %id, what = loss.what, rows = loss.rows, "given up");
             }
             losses.extend(lost);
-            self.bring_originals(std::iter::once(&shard));
             found.set_slot(index as u32, Slot::Open(shard));
             self.env.clear_problem(&format!("shard {id}"));
         }

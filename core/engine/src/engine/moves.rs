@@ -305,7 +305,6 @@ impl Engine {
         let mut old_readers = std::mem::replace(&mut handed.old_readers, none);
         let new = recover::go_on(old, Arc::clone(site), access, handed);
         collection.set_slot(old.id.index, Slot::Open(Arc::clone(&new)));
-        self.bring_originals(std::iter::once(&new));
         self.write_cards(&[new]).await;
         self.report_gaps();
         let (home, shard) = (Arc::clone(&old.home), old.id);
@@ -409,7 +408,6 @@ impl Engine {
             };
             match opened.await {
                 Ok(shard) => {
-                    self.bring_originals(std::iter::once(&shard));
                     collection.set_slot(id.index, Slot::Open(Arc::clone(&shard)));
                     self.write_cards(&[shard]).await;
                 }

@@ -30,16 +30,18 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
         recall_estimate: None,
         resident_bytes: 0,
         filter_bytes: 0,
+        originals_bytes: 0,
         segments: Vec::new(),
     };
     let mut kinds = BTreeSet::new();
     let mut recall = (0.0, 0u64);
     for (shard, snapshot) in shards.iter().enumerate() {
         let spec = &snapshot.manifest.collection.spec;
+        let maintenance = env.settings.maintenance.for_dimension(snapshot.dimension());
         status.memtable_rows += snapshot.memtables().map(|m| m.live() as u64).sum::<u64>();
         for view in &snapshot.segments {
             let rows = view.rows() as u64;
-            let wants = plan::wants_graph(view.rows(), spec.index.kind, &env.settings.maintenance);
+            let wants = plan::wants_graph(view.rows(), spec.index.kind, &maintenance);
             let possible = env.graph.supports(snapshot.metric.descriptor());
             let pending = wants && possible && !view.is_graph();
             if pending {
@@ -50,10 +52,11 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
             kinds.insert(view.index.kind());
             status.resident_bytes += view.index.resident_bytes() as u64;
             status.filter_bytes += view.segment.columns.bytes() as u64;
+            status.originals_bytes += view.segment.original_bytes();
             if let Some(estimate) = view.index.recall_at(spec.index.ef_search as usize).or(view.recall_estimate) {
                 recall = (recall.0 + f64::from(estimate) * rows as f64, recall.1 + rows);
             }
-            let min = env.settings.maintenance.graph_rows_min;
+            let min = maintenance.graph_rows_min;
             let reason = match (view.is_graph(), wants, possible) {
                 (true, _, _) => match &snapshot.metric.descriptor().traverse {
                     Some(Traverse::By { metric, .. }) => format!("a graph by {metric} leads to the rows that {} orders", spec.metric),
@@ -64,6 +67,14 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
                 (false, true, false) => "the metric has no graph, so every row is compared".to_owned(),
                 (false, false, _) => format!("comparing every row is as fast below {min} rows, and exact"),
             };
+            let (originals, originals_reason) = match (view.index.has_originals(), view.segment.is_lean()) {
+                (true, _) => ("memory", "there is room for them"),
+                (false, true) if env.settings.memory.originals == plan::OriginalsPlace::Disk && view.is_graph() => {
+                    ("disk", "memory.originals says so; searches fetch those that they compare")
+                }
+                (false, true) => ("disk", "memory.budget_bytes leaves no room for them; searches fetch those that they compare"),
+                (false, false) => ("disk", "they are on their way into memory"),
+            };
             let id = view.segment.meta.id.to_string();
             status.segments.push(SegmentStatus {
                 shard: shard as u32,
@@ -72,6 +83,8 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
                 dead: view.dead.count() as u64,
                 index: view.index.kind(),
                 reason,
+                originals,
+                originals_reason,
             });
         }
     }
@@ -82,7 +95,7 @@ pub(super) fn status_of(env: &Env, shards: &[Arc<Snapshot>]) -> IndexStatus {
     };
     if status.unindexed_rows > 0 {
         status.status = "building";
-    } else if shards.iter().flat_map(|shard| &shard.segments).any(|view| !view.index.has_originals()) {
+    } else if shards.iter().flat_map(|shard| &shard.segments).any(|view| !view.index.has_originals() && !view.segment.is_lean()) {
         status.status = "loading";
     }
     status.recall_estimate = (recall.1 > 0).then(|| (recall.0 / recall.1 as f64) as f32);

@@ -17,6 +17,8 @@ use crate::snapshot::Snapshot;
 /// How often a delete asks for room, and the pause before it looks whether there is some.
 const ROOM_TRIES_MAX: usize = 5;
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes of a record beside its vector, about; what it really takes is counted once it is there.
+const RECORD_BYTES: usize = 256;
 
 impl Engine {
     pub(super) async fn write_changes(&self, collection: &CollectionRef, mut request: WriteRequest) -> Result<WriteOutcome> {
@@ -37,9 +39,14 @@ impl Engine {
         let mut shards = BTreeMap::new();
         for (index, changes) in &parts {
             let shard = found.shard(*index as u32)?;
-            let puts = changes.iter().any(|c| !matches!(c, CheckedChange::Delete(_) | CheckedChange::DeleteWhere(_)));
+            let puts = changes.iter().any(|change| !change.is_delete());
             shard.site.admit(puts)?;
             shards.insert(*index, shard);
+        }
+        let vector_bytes = any.dimension() * size_of::<f32>();
+        let bytes = parts.values().flatten().filter(|change| !change.is_delete()).map(|_| vector_bytes + RECORD_BYTES).sum::<usize>();
+        if bytes > 0 {
+            self.env.memory.admit(bytes as u64)?;
         }
         // The bytes as they came fit a shard's log only where they are all that shard's.
         let encoded = request.encoded.filter(|_| parts.len() == 1);

@@ -1,22 +1,24 @@
-//! The end of searches that come before the originals of a segment: the likeliest rows are fetched from its file and compared.
-//! Knows nothing of how they were found.
+//! The end of searches of segments whose originals are on disk: the likeliest rows are fetched from the file and compared, or all of
+//! them block by block. Knows nothing of how they were found.
 
 use std::sync::Arc;
 
-use proximadb_model::{Candidate, Projection, RowSet};
-use proximadb_ports::{Fault, PortError, Result, SearchCounters, SearchParams};
+use proximadb_model::{Candidate, MetricKind, RowSet, TopK};
+use proximadb_ports::{Fault, PortError, Result, SearchCounters, SearchParams, Vectors};
 
-use super::{Found, Searched};
-use crate::env::Env;
+use super::{Found, Searched, short};
+use crate::env::{Env, compute_here};
 use crate::segment_build;
 use crate::snapshot::{SegmentView, Snapshot};
 
-/// Rows that are fetched one by one; to compare more of them all originals are brought, which the next search finds there.
+/// Rows that are fetched one by one; to compare more of them the whole file is read.
 const FETCHED_ROWS_MAX: usize = 4_096;
+/// Bytes of a block of vectors that is read and compared at once.
+const BLOCK_BYTES: usize = 1 << 20;
 
-/// The rows that an exact search of a segment compares, where they are few and their originals are not in memory.
-pub(super) fn few_to_fetch(view: &SegmentView, params: &SearchParams, allow: Option<&RowSet>) -> Option<Vec<u32>> {
-    let allow = allow.filter(|allow| params.exact && allow.count() <= FETCHED_ROWS_MAX && !view.index.has_originals())?;
+/// The rows that an exact search of a segment compares, where they are few.
+pub(super) fn few_to_fetch(params: &SearchParams, allow: Option<&RowSet>) -> Option<Vec<u32>> {
+    let allow = allow.filter(|allow| params.exact && allow.count() <= FETCHED_ROWS_MAX)?;
     Some(allow.iter().map(|row| row as u32).collect())
 }
 
@@ -59,19 +61,35 @@ impl Searched {
 
     /// Compares some rows by their vectors in the file.
     async fn compare(&self, env: &Env, view: &SegmentView, rows: &[u32], counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
-        let fetched = view.segment.reader.fetch(rows, Projection { vectors: true, metadata: false }).await?;
-        let (metric, query, mut keys) = (Arc::clone(&self.metric), self.job.vector.clone(), vec![0.0; rows.len()]);
-        let compare = move || {
-            metric.prepare(&query)?.keys(&fetched.vectors, &mut keys)?;
-            Ok(keys)
+        // They may have come meanwhile.
+        let resident = view.segment.originals().get().map(|vectors| picked(&vectors, rows));
+        let vectors = match resident {
+            Some(vectors) => vectors,
+            None => view.segment.reader.vectors_of(rows).await?,
         };
-        let keys = env.compute_with(&self.metric.descriptor().kind, compare).await?;
+        env.telemetry.count("proximadb_vectors_fetched_total", &[], rows.len() as u64);
         counters.distances += rows.len() as u64;
+        let keys = self.keys(env, vectors, rows.len()).await?;
         Ok(rows.iter().zip(keys).map(|(&row, key)| Candidate { key, row }).collect())
     }
 
-    /// Waits for the originals and searches as if they had been there.
+    /// The keys of some vectors; here where that takes no time to speak of.
+    async fn keys(&self, env: &Env, vectors: Vec<f32>, rows: usize) -> Result<Vec<f32>> {
+        let (metric, query) = (Arc::clone(&self.metric), self.job.vector.clone());
+        let is_short = !matches!(metric.descriptor().kind, MetricKind::Wasm(_)) && vectors.len() <= short::COMPONENTS_MAX;
+        let compare = move || {
+            let mut keys = vec![0.0; rows];
+            metric.prepare(&query)?.keys(&vectors, &mut keys)?;
+            Ok(keys)
+        };
+        if is_short { compute_here(compare) } else { env.compute_with(&self.metric.descriptor().kind, compare).await }
+    }
+
+    /// Compares every row that counts: by the originals where they come anyway, or else block by block from the file.
     async fn search_whole(&self, env: &Env, view: &SegmentView, late: &Late, counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
+        if view.segment.is_lean() {
+            return self.search_file(env, view, late, counters).await;
+        }
         segment_build::bring_originals(&view.segment).await?;
         let (index, vector, budget) = (Arc::clone(&view.index), self.job.vector.clone(), self.job.budget.clone());
         let (params, allow) = (late.params, self.job.allowed(late.shard, late.source).cloned());
@@ -80,10 +98,46 @@ impl Searched {
             let candidates = index.search(&vector, &params, allow.as_ref(), &budget, &mut counters)?;
             Ok((candidates, counters))
         };
-        let (candidates, mut counted) = env.compute_with(&self.metric.descriptor().kind, search).await?;
-        // The walk that was in vain is in the count already.
-        counted.graph_walks = 0;
-        counters.add(&counted);
-        Ok(candidates)
+        match env.compute_with(&self.metric.descriptor().kind, search).await {
+            // They were let go again.
+            Err(e) if e.fault == Fault::Unavailable => self.search_file(env, view, late, counters).await,
+            Err(e) => Err(e),
+            Ok((candidates, mut counted)) => {
+                // The walk that was in vain is in the count already.
+                counted.graph_walks = 0;
+                counters.add(&counted);
+                Ok(candidates)
+            }
+        }
     }
+
+    /// Compares the rows that count with the vectors as they are read.
+    async fn search_file(&self, env: &Env, view: &SegmentView, late: &Late, counters: &mut SearchCounters) -> Result<Vec<Candidate>> {
+        let _place = env.file_scans.acquire().await;
+        let allow = self.job.allowed(late.shard, late.source);
+        let rows = view.rows();
+        let dimension = view.segment.originals().dimension();
+        let block_rows = (BLOCK_BYTES / (dimension * size_of::<f32>()).max(1)).max(1);
+        let mut top = TopK::new(late.params.k);
+        for first in (0..rows).step_by(block_rows) {
+            self.job.budget.check()?;
+            let block = first..rows.min(first + block_rows);
+            if allow.is_some_and(|allow| !block.clone().any(|row| allow.contains(row))) {
+                continue;
+            }
+            let vectors = view.segment.reader.vectors(block.clone()).await?;
+            let keys = self.keys(env, vectors, block.len()).await?;
+            counters.distances += block.len() as u64;
+            for (row, key) in block.zip(keys).filter(|(row, _)| allow.is_none_or(|allow| allow.contains(*row))) {
+                top.push(Candidate { key, row: row as u32 });
+            }
+        }
+        Ok(top.into_sorted())
+    }
+}
+
+/// Some of a segment's vectors, one after the other.
+fn picked(vectors: &Vectors, rows: &[u32]) -> Vec<f32> {
+    let one = |row: &u32| vectors.data.get(*row as usize * vectors.dimension..).and_then(|rest| rest.get(..vectors.dimension));
+    rows.iter().filter_map(one).flatten().copied().collect()
 }

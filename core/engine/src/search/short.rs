@@ -10,7 +10,7 @@ use crate::snapshot::{SegmentView, Snapshot};
 
 /// Components that a search may compare to be short. A core compares some billions a second, so that this takes it a few hundred
 /// microseconds; the tasks of other connections wait no longer than that.
-const COMPONENTS_MAX: usize = 1 << 21;
+pub(super) const COMPONENTS_MAX: usize = 1 << 21;
 /// Rows of which the comparison costs as much as one step of a walk: each looks at some dozens of compact codes.
 const ROWS_PER_STEP: usize = 16;
 

@@ -129,7 +129,8 @@ impl Writer {
         match result {
             Ok(()) => self.shop.env.clear_problem(&subject),
             Err(e) => {
-                self.shop.env.problem(subject, chain(&e));
+                // What waits for memory says the same each time.
+                self.shop.env.problem_once(subject, chain(&e));
                 self.retry_at = self.now() + self.shop.env.settings.retry_after;
             }
         }

@@ -5,8 +5,10 @@ use crate::collection::IndexKind;
 /// When to merge and when to index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaintenanceSettings {
-    /// Rows from which on a graph beats comparing every row.
+    /// Rows from which on a graph may beat comparing every row.
     pub graph_rows_min: usize,
+    /// Components of all rows together from which on it does: what is compared is as long as rows and dimension make it.
+    pub graph_components_min: usize,
     /// Rows beyond which segments are no longer merged into one.
     pub segment_rows_max: usize,
     /// Share of dead rows from which on a segment is rewritten.
@@ -15,7 +17,15 @@ pub struct MaintenanceSettings {
 
 impl Default for MaintenanceSettings {
     fn default() -> Self {
-        Self { graph_rows_min: 10_000, segment_rows_max: 4_000_000, dead_share_max: 0.2 }
+        Self { graph_rows_min: 10_000, graph_components_min: 0, segment_rows_max: 4_000_000, dead_share_max: 0.2 }
+    }
+}
+
+impl MaintenanceSettings {
+    /// The settings for vectors of so many components: `graph_rows_min` is then the rows from which on a graph pays.
+    pub fn for_dimension(self, dimension: usize) -> Self {
+        let graph_rows_min = self.graph_rows_min.max(self.graph_components_min.div_ceil(dimension.max(1)));
+        Self { graph_rows_min, ..self }
     }
 }
 
@@ -136,6 +146,13 @@ mod tests {
         check(&[SegmentView { graph: true, ..view(40_000) }], true, None);
         check(&[view(400)], true, None);
         check(&[SegmentView { graph: true, ..view(400_000) }, view(12_000)], true, Some(Work::Index(1)));
+    }
+
+    #[test]
+    fn wide_rows_pay_sooner() {
+        let settings = MaintenanceSettings { graph_rows_min: 1_000, graph_components_min: 800_000, ..MaintenanceSettings::default() };
+        let rows = |dimension| settings.for_dimension(dimension).graph_rows_min;
+        assert_eq!([rows(1), rows(100), rows(384), rows(800), rows(4_096)], [800_000, 8_000, 2_084, 1_000, 1_000]);
     }
 
     #[test]

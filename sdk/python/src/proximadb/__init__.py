@@ -24,7 +24,7 @@ from .errors import (
 )
 from .record import Record, ScanPage, WriteResult
 from .search import Hit, SearchResult, SearchStats, SegmentExplain
-from .status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
+from .status import Assignment, Health, IndexStatus, Loss, Memory, Plugin, Recovered, SegmentStatus, Site, Task
 
 try:
     __version__ = version("proximadb")
@@ -48,6 +48,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "Loss",
+    "Memory",
     "NotFoundError",
     "Plugin",
     "PluginFailedError",

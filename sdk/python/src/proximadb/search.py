@@ -31,7 +31,7 @@ class Hit:
 class SegmentExplain:
     """How one segment was searched, and why so. `allowed` counts the rows that deletes and the filter left.
 
-    `filter` is "none", "memory", or "file" and why; `ef` is the breadth, None where no graph was walked.
+    `originals` is "memory", or "disk" where vectors were fetched; `filter` is "none", "memory", or "file" and why; `ef` is the breadth, None where no graph was walked.
     """
 
     shard: int = 0
@@ -47,6 +47,7 @@ class SegmentExplain:
     filter: str = ""
     ef: int | None = None
     recall_estimate: float | None = None
+    originals: str = ""
 
 
 @dataclass(frozen=True, slots=True)

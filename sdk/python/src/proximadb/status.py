@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentStatus:
-    """One segment of a collection. `dead` counts rows deleted or replaced since it was written."""
+    """One segment of a collection. `dead` counts rows deleted or replaced since it was written.
+
+    `originals` is "memory", or "disk" where searches fetch the vectors that they compare; `originals_reason` says why.
+    """
 
     shard: int = 0
     id: str = ""
@@ -16,6 +19,8 @@ class SegmentStatus:
     dead: int = 0
     index: str = ""
     reason: str = ""
+    originals: str = ""
+    originals_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class IndexStatus:
 
     `status` is "ready", "building" or "loading", `kind` "flat", "graph", "mixed" or "none". `unindexed_rows` are scanned
     exactly until they are indexed. `recall_estimate` is recall@10 against exact search, None until a graph has been sampled.
-    `filter_bytes` are those of fields that are kept in memory for filters.
+    `filter_bytes` are those of fields that are kept in memory for filters, `originals_bytes` those of full vectors.
     """
 
     status: str
@@ -36,6 +41,7 @@ class IndexStatus:
     resident_bytes: int = 0
     segments: tuple[SegmentStatus, ...] = ()
     filter_bytes: int = 0
+    originals_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,19 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What the server holds in memory, all together and by part.
+
+    `state` is "roomy", "lean" (some vectors stay on disk) or "over" (records are refused); `budget_bytes` is None without one.
+    """
+
+    state: str = ""
+    budget_bytes: int | None = None
+    used_bytes: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Whether all is well. `status` is "ok", "degraded" (something is wrong, the rest is served) or "unavailable"."""
 
@@ -149,3 +168,4 @@ class Health:
     version: str = ""
     problems: tuple[str, ...] = ()
     sites: tuple[Site, ...] = ()
+    memory: Memory = Memory()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proximadb_model::plan::OriginalsPlace;
 use proximadb_model::{CollectionName, CollectionRef, CollectionSpec, Dimension, IndexKind, MetricKind};
 use proximadb_ports::{Clock, Database, Fault, WalCodec};
 use proximadb_sim::{Effect, Injection, SimClock};
@@ -81,6 +82,10 @@ impl Stage {
         }
         settings.maintenance.graph_rows_min = 8 + random.below(16) as usize;
         settings.quiet_after = Duration::from_millis(10 + random.below(60));
+        // Not drawn, so that what was drawn for kept seeds stays what it was.
+        if seed % 4 == 3 {
+            settings.memory.originals = OriginalsPlace::Disk;
+        }
         // Compressing costs more than everything else, so it is done now and then.
         let compression = if random.one_in(8) { Compression::Zstd { level: 1 } } else { Compression::None };
         let mirrored = sites > 1 && log == Log::Files && random.one_in(2);

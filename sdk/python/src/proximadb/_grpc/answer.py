@@ -11,7 +11,7 @@ from ..collection import Collection, IndexSettings, ScoreKind
 from ..errors import NotFoundError
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Memory, Plugin, Recovered, SegmentStatus, Site, Task
 from ..v1 import admin_pb2, collection_pb2, record_pb2, search_pb2, write_pb2
 from .value import get_fields
 
@@ -186,5 +186,15 @@ def losses(message: admin_pb2.AcceptLossResponse) -> list[Loss]:
     return [_same(Loss, item) for item in message.losses]
 
 
+def _memory(message: admin_pb2.Memory) -> Memory:
+    return _same(Memory, message, budget_bytes=_optional(message, "budget_bytes"), parts=dict(message.parts))
+
+
 def health(message: admin_pb2.ServerStatus) -> Health:
-    return _same(Health, message, problems=tuple(message.problems), sites=tuple(_site(item) for item in message.sites))
+    return _same(
+        Health,
+        message,
+        problems=tuple(message.problems),
+        sites=tuple(_site(item) for item in message.sites),
+        memory=_memory(message.memory),
+    )

@@ -12,7 +12,7 @@ from .._vectors import f32, from_wire
 from ..collection import Collection, IndexSettings, ScoreKind
 from ..record import Record, ScanPage, WriteResult
 from ..search import Hit, SearchResult, SearchStats, SegmentExplain
-from ..status import Assignment, Health, IndexStatus, Loss, Plugin, Recovered, SegmentStatus, Site, Task
+from ..status import Assignment, Health, IndexStatus, Loss, Memory, Plugin, Recovered, SegmentStatus, Site, Task
 
 T = TypeVar("T")
 
@@ -145,5 +145,6 @@ def health(data: dict[str, Any]) -> Health:
             **data,
             "problems": tuple(data.get("problems") or ()),
             "sites": tuple(site(item) for item in data.get("sites") or ()),
+            "memory": _known(Memory, data.get("memory") or {}),
         },
     )

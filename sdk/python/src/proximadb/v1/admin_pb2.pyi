@@ -23,7 +23,7 @@ class GetIndexStatusRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ...) -> None: ...
 
 class IndexStatus(_message.Message):
-    __slots__ = ("status", "kind", "indexed_rows", "unindexed_rows", "memtable_rows", "recall_estimate", "resident_bytes", "segments", "filter_bytes")
+    __slots__ = ("status", "kind", "indexed_rows", "unindexed_rows", "memtable_rows", "recall_estimate", "resident_bytes", "segments", "filter_bytes", "originals_bytes")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     INDEXED_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class IndexStatus(_message.Message):
     RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     FILTER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ORIGINALS_BYTES_FIELD_NUMBER: _ClassVar[int]
     status: str
     kind: str
     indexed_rows: int
@@ -42,23 +43,28 @@ class IndexStatus(_message.Message):
     resident_bytes: int
     segments: _containers.RepeatedCompositeFieldContainer[SegmentStatus]
     filter_bytes: int
-    def __init__(self, status: _Optional[str] = ..., kind: _Optional[str] = ..., indexed_rows: _Optional[int] = ..., unindexed_rows: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., recall_estimate: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., filter_bytes: _Optional[int] = ...) -> None: ...
+    originals_bytes: int
+    def __init__(self, status: _Optional[str] = ..., kind: _Optional[str] = ..., indexed_rows: _Optional[int] = ..., unindexed_rows: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., recall_estimate: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., filter_bytes: _Optional[int] = ..., originals_bytes: _Optional[int] = ...) -> None: ...
 
 class SegmentStatus(_message.Message):
-    __slots__ = ("shard", "id", "rows", "dead", "index", "reason")
+    __slots__ = ("shard", "id", "rows", "dead", "index", "reason", "originals", "originals_reason")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     DEAD_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ORIGINALS_FIELD_NUMBER: _ClassVar[int]
+    ORIGINALS_REASON_FIELD_NUMBER: _ClassVar[int]
     shard: int
     id: str
     rows: int
     dead: int
     index: str
     reason: str
-    def __init__(self, shard: _Optional[int] = ..., id: _Optional[str] = ..., rows: _Optional[int] = ..., dead: _Optional[int] = ..., index: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    originals: str
+    originals_reason: str
+    def __init__(self, shard: _Optional[int] = ..., id: _Optional[str] = ..., rows: _Optional[int] = ..., dead: _Optional[int] = ..., index: _Optional[str] = ..., reason: _Optional[str] = ..., originals: _Optional[str] = ..., originals_reason: _Optional[str] = ...) -> None: ...
 
 class ListSitesRequest(_message.Message):
     __slots__ = ()
@@ -263,15 +269,36 @@ class GetServerStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerStatus(_message.Message):
-    __slots__ = ("status", "ready", "version", "problems", "sites")
+    __slots__ = ("status", "ready", "version", "problems", "sites", "memory")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     SITES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     status: str
     ready: bool
     version: str
     problems: _containers.RepeatedScalarFieldContainer[str]
     sites: _containers.RepeatedCompositeFieldContainer[Site]
-    def __init__(self, status: _Optional[str] = ..., ready: bool = ..., version: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., sites: _Optional[_Iterable[_Union[Site, _Mapping]]] = ...) -> None: ...
+    memory: Memory
+    def __init__(self, status: _Optional[str] = ..., ready: bool = ..., version: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., sites: _Optional[_Iterable[_Union[Site, _Mapping]]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class Memory(_message.Message):
+    __slots__ = ("state", "budget_bytes", "used_bytes", "parts")
+    class PartsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    budget_bytes: int
+    used_bytes: int
+    parts: _containers.ScalarMap[str, int]
+    def __init__(self, state: _Optional[str] = ..., budget_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., parts: _Optional[_Mapping[str, int]] = ...) -> None: ...

@@ -119,7 +119,7 @@ class SearchStats(_message.Message):
     def __init__(self, took_us: _Optional[int] = ..., segments: _Optional[int] = ..., memtable_rows: _Optional[int] = ..., rows_filtered: _Optional[int] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ..., recall_estimate: _Optional[float] = ...) -> None: ...
 
 class SegmentExplain(_message.Message):
-    __slots__ = ("shard", "rows", "allowed", "index", "strategy", "reason", "distances", "code_distances", "hops", "graph_walks", "filter", "ef", "recall_estimate")
+    __slots__ = ("shard", "rows", "allowed", "index", "strategy", "reason", "distances", "code_distances", "hops", "graph_walks", "filter", "ef", "recall_estimate", "originals")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,7 @@ class SegmentExplain(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     EF_FIELD_NUMBER: _ClassVar[int]
     RECALL_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    ORIGINALS_FIELD_NUMBER: _ClassVar[int]
     shard: int
     rows: int
     allowed: int
@@ -146,4 +147,5 @@ class SegmentExplain(_message.Message):
     filter: str
     ef: int
     recall_estimate: float
-    def __init__(self, shard: _Optional[int] = ..., rows: _Optional[int] = ..., allowed: _Optional[int] = ..., index: _Optional[str] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ..., filter: _Optional[str] = ..., ef: _Optional[int] = ..., recall_estimate: _Optional[float] = ...) -> None: ...
+    originals: str
+    def __init__(self, shard: _Optional[int] = ..., rows: _Optional[int] = ..., allowed: _Optional[int] = ..., index: _Optional[str] = ..., strategy: _Optional[str] = ..., reason: _Optional[str] = ..., distances: _Optional[int] = ..., code_distances: _Optional[int] = ..., hops: _Optional[int] = ..., graph_walks: _Optional[int] = ..., filter: _Optional[str] = ..., ef: _Optional[int] = ..., recall_estimate: _Optional[float] = ..., originals: _Optional[str] = ...) -> None: ...
