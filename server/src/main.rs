@@ -94,7 +94,7 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         executor: ServerExecutor::start(Handle::current(), threads)?,
-        telemetry: Arc::new(PrometheusTelemetry::new()?),
+        telemetry: Arc::new(PrometheusTelemetry::new()),
     };
     if settings.storage.wal_config.wal_urls.is_empty() && settings.storage.storage_layout.base_paths.is_empty() {
         std::fs::create_dir_all(cwd.join(&settings.data_dir))?;
