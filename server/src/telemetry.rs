@@ -13,19 +13,8 @@ use proximadb_ports::{Label, Telemetry};
 /// Upper bounds of the buckets of times, in seconds.
 const SECONDS: [f64; 14] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 /// Upper bounds of the buckets of everything else, which is bytes: powers of four from 1 KiB to 1 GiB.
-const BYTES: [f64; 11] = [
-    1_024.0,
-    4_096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-    268_435_456.0,
-    1_073_741_824.0,
-];
+const BYTES: [f64; 11] =
+    [1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0, 268_435_456.0, 1_073_741_824.0];
 
 /// The series of one name, told apart by their labels.
 type Family = Vec<(Vec<Label>, Arc<Series>)>;
