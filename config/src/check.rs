@@ -14,6 +14,8 @@ const FILE_BYTES_MIN: u64 = 64 << 10;
 const BUDGET_BYTES_MIN: u64 = 16 << 20;
 /// Larger numbers of threads are a slip of the keyboard.
 const THREADS_MAX: u64 = 1_024;
+/// More connections than a process may have files open.
+const CONNECTIONS_MAX: u64 = 1 << 20;
 /// An hour; whoever waits longer than this for a server to stop kills it.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
 
@@ -62,6 +64,8 @@ impl Settings {
     fn check_server(&self) -> Result<(), ConfigError> {
         let server = &self.server;
         range("server.drain_seconds", server.drain_seconds, 0, DRAIN_SECONDS_MAX)?;
+        range("server.connections_max", u64::from(server.connections_max), 1, CONNECTIONS_MAX)?;
+        range("server.threads", u64::from(server.threads), 0, THREADS_MAX)?;
         if server.rest_listen == server.grpc_listen && server.rest_listen.port() != 0 {
             let reason = format!("is {} like server.rest_listen; REST and gRPC need an address each", server.grpc_listen);
             return Err(ConfigError::contradiction("server.grpc_listen", reason));

@@ -14,6 +14,8 @@ const SETTINGS: [(&str, &str); 32] = [
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),
     ("server.reflection", "Whether gRPC describes itself to tools such as grpcurl."),
     ("server.drain_seconds", "Seconds that requests under way get to finish when the server is told to stop."),
+    ("server.connections_max", "Connections that REST and gRPC each have at a time; who comes then waits until one of them ends."),
+    ("server.threads", "Threads that serve connections, with the short searches that these ask for; 0 means one for each core."),
     (
         "server.allow_unauthenticated_network",
         "The server does not ask who is there, so it refuses to listen beyond loopback. With true, everybody who can reach it\n\

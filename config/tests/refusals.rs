@@ -84,6 +84,8 @@ fn ranges_end_where_they_say() {
         ("memory", "budget_bytes", ["0", "16777216"], ["16777215", "1125899906842625"]),
         ("memory", "filter_bytes_max", ["0", "1125899906842624"], ["1125899906842625", "1125899906842626"]),
         ("server", "drain_seconds", ["0", "3600"], ["-1", "3601"]),
+        ("server", "connections_max", ["1", "1048576"], ["0", "1048577"]),
+        ("server", "threads", ["0", "1024"], ["-1", "1025"]),
         ("storage.segment", "compression_level", ["1", "22"], ["0", "23"]),
         ("storage.wal_config", "file_bytes_max", ["65536", "4294967295"], ["65535", "4294967296"]),
         ("storage.wal_config", "memory_flush_size_bytes", ["1", "1099511627776"], ["0", "1099511627777"]),

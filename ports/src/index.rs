@@ -297,6 +297,11 @@ pub trait VectorIndex: Any + Send + Sync {
         None
     }
 
+    /// Whether it finds by a shortlist, without the originals, what it finds with them; others compare every row then.
+    fn walks_without_originals(&self) -> bool {
+        false
+    }
+
     /// Whether the originals are there, which `search` needs.
     fn has_originals(&self) -> bool {
         self.originals().is_none_or(Originals::are_there)

@@ -3,6 +3,7 @@
 mod arguments;
 mod check_plugin;
 mod clock;
+mod connections;
 mod executor;
 mod log_mark;
 mod memory;
@@ -22,9 +23,9 @@ use std::thread;
 use clap::Parser;
 use proximadb_config::Settings;
 use proximadb_engine::Engine;
-use proximadb_grpc::GrpcSettings;
+use proximadb_grpc::{GrpcServer, GrpcSettings};
 use proximadb_ports::{Clock, Database, Entropy};
-use proximadb_rest::RestSettings;
+use proximadb_rest::{RestServer, RestSettings};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,6 +34,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
 use crate::clock::{SystemClock, SystemEntropy};
+use crate::connections::{Bounds, Lanes};
 use crate::executor::ServerExecutor;
 use crate::memory::Budget;
 use crate::plugins::Plugins;
@@ -90,7 +92,7 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         executor: ServerExecutor::start(Handle::current(), threads)?,
-        telemetry: Arc::new(PrometheusTelemetry::new()?),
+        telemetry: Arc::new(PrometheusTelemetry::new()),
     };
     if settings.storage.wal_config.wal_urls.is_empty() && settings.storage.storage_layout.base_paths.is_empty() {
         std::fs::create_dir_all(cwd.join(&settings.data_dir))?;
@@ -118,31 +120,40 @@ async fn serve(settings: Settings, cwd: &Path, with_sample: bool) -> Result<(), 
     let mut told = Told::listen()?;
     say(&format!("REST on http://{}, gRPC on {}", rest.local_addr()?, grpc.local_addr()?));
     let (stop, stopping) = watch::channel(false);
-    let stopped = |mut stopping: watch::Receiver<bool>| async move {
-        // An error means that the sender is gone, which is a reason to stop too.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    };
-    let rest_settings =
-        RestSettings { request_id_prefix: format!("{:08x}", entropy.bits() as u32), drain: server.drain(), ..RestSettings::default() };
-    let grpc_settings = GrpcSettings {
-        request_id_prefix: rest_settings.request_id_prefix.clone(),
-        reflection: server.reflection,
-        drain: server.drain(),
-        ..GrpcSettings::default()
-    };
-    let rest = tokio::spawn(proximadb_rest::serve(rest, Arc::clone(&database), rest_settings, stopped(stopping.clone())));
-    let grpc = tokio::spawn(proximadb_grpc::serve(grpc, Arc::clone(&database), grpc_settings, stopped(stopping)));
+    let lanes = Arc::new(Lanes::start(server.connection_threads(cores))?);
+    let bounds = Bounds { connections_max: server.connections_max as usize, drain: server.drain() };
+    let request_id_prefix = format!("{:08x}", entropy.bits() as u32);
+    let rest_settings = RestSettings { request_id_prefix: request_id_prefix.clone(), ..RestSettings::default() };
+    let grpc_settings = GrpcSettings { request_id_prefix, reflection: server.reflection, ..GrpcSettings::default() };
+    let rest_server = RestServer::new(Arc::clone(&database), rest_settings);
+    let grpc_server = GrpcServer::new(Arc::clone(&database), &grpc_settings).map_err(|e| -> Box<dyn Error> { e })?;
+    let until = stopping.clone();
+    let rest = connections::serve(rest, Arc::clone(&lanes), bounds, stopping.clone(), move |stream| {
+        rest_server.clone().connection(stream, stopped(until.clone()))
+    });
+    let until = stopping.clone();
+    let grpc = connections::serve(grpc, Arc::clone(&lanes), bounds, stopping, move |stream| {
+        grpc_server.clone().connection(stream, stopped(until.clone()), Handle::current())
+    });
+    let (rest, grpc) = (tokio::spawn(rest), tokio::spawn(grpc));
     if with_sample {
         sample::load(&*database, server.rest_listen).await?;
     }
     told.wait().await;
     say("stopping: requests under way may finish");
     stop.send_replace(true);
-    rest.await??;
-    grpc.await?.map_err(|e| -> Box<dyn Error> { e })?;
+    rest.await?;
+    grpc.await?;
     engine.shut_down().await;
+    // Not before: what the engine began for a request may still go on there.
+    drop(lanes);
     say("stopped");
     Ok(())
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a reason to stop too.
+    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Box<dyn Error>> {

@@ -430,6 +430,10 @@ impl VectorIndex for GraphIndex {
         Some(&self.originals)
     }
 
+    fn walks_without_originals(&self) -> bool {
+        true
+    }
+
     fn shortlist(
         &self,
         query: &[f32],

@@ -116,6 +116,10 @@ impl VectorIndex for RerankedIndex {
         Some(&self.originals)
     }
 
+    fn walks_without_originals(&self) -> bool {
+        self.inner.walks_without_originals()
+    }
+
     fn shortlist(
         &self,
         query: &[f32],

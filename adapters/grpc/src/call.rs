@@ -5,10 +5,19 @@ use std::time::Duration;
 
 use proximadb_model::Invalid;
 use proximadb_ports::{Fault, PortError};
+use tonic::codegen::http::HeaderMap;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Response, Status};
 
 use crate::error_details::status;
+
+/// The header that says how long the client waits.
+const TIMEOUT: &str = "grpc-timeout";
+
+/// How long the client waits, where it says so.
+pub(crate) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    timeout(headers.get(TIMEOUT)?.to_str().ok()?)
+}
 
 /// Why a call failed.
 pub(crate) struct Refusal(pub(crate) PortError);
@@ -40,7 +49,7 @@ impl RequestIds {
 
     pub(crate) fn open(&self, metadata: &MetadataMap) -> Call {
         let id = format!("{}-{:x}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
-        Call { id, time: metadata.get("grpc-timeout").and_then(|t| timeout(t.to_str().ok()?)) }
+        Call { id, time: metadata.get(TIMEOUT).and_then(|t| timeout(t.to_str().ok()?)) }
     }
 }
 

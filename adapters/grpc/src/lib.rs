@@ -11,11 +11,12 @@ mod convert;
 mod error_details;
 mod fault_code;
 mod health;
+mod outbox;
 mod serve;
 mod service;
 mod settings;
 
 pub use error_details::{Any, BadRequest, ErrorInfo, FieldViolation, RpcStatus};
 pub use fault_code::grpc_code;
-pub use serve::serve;
+pub use serve::GrpcServer;
 pub use settings::GrpcSettings;

@@ -13,13 +13,13 @@ pub struct GrpcSettings {
     pub message_bytes_max: usize,
     /// Whether the server describes its services to whoever asks.
     pub reflection: bool,
-    /// How long calls under way may take once the server shuts down.
-    pub drain: Duration,
+    /// After so long without a word a client is asked whether it is there, and after as long again without an answer it is not.
+    pub keep_alive: Duration,
 }
 
 impl Default for GrpcSettings {
     fn default() -> Self {
-        let drain = Duration::from_secs(30);
-        Self { request_id_prefix: "grpc".to_owned(), message_bytes_max: BODY_BYTES_MAX, reflection: false, drain }
+        let keep_alive = Duration::from_secs(60);
+        Self { request_id_prefix: "grpc".to_owned(), message_bytes_max: BODY_BYTES_MAX, reflection: false, keep_alive }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use proximadb_grpc::{BadRequest, ErrorInfo, GrpcSettings, RpcStatus, grpc_code, serve};
+use proximadb_grpc::{BadRequest, ErrorInfo, GrpcServer, GrpcSettings, RpcStatus, grpc_code};
 use proximadb_model::{CodecId, CollectionRef, Filter, IndexSettings, Test};
 use proximadb_ports::conformance::{Call, Mishap, RecordingDatabase};
 use proximadb_ports::{Change, Durability, Fault, Query};
 use proximadb_proto::v1;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -21,13 +22,11 @@ use v1::proxima_db_client::ProximaDbClient;
 use v1::value::Kind;
 use v1::vector::Components;
 
-type Served = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
 struct Server {
     database: Arc<RecordingDatabase>,
     channel: Channel,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<Served>,
+    task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
@@ -39,11 +38,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("bound"));
         let database = RecordingDatabase::new();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move {
-            let _ = stopped.await;
-        };
-        let task = tokio::spawn(serve(listener, database.clone(), settings, shutdown));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = GrpcServer::new(database.clone(), &settings).expect("reflection is sound");
+        // One client, one connection.
+        let task = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await?;
+            server.connection(stream.into_std()?, async move { drop(stopped.await) }, Handle::current()).await
+        });
         let channel = Channel::from_shared(address).expect("an address").connect().await.expect("listens");
         Self { database, channel, stop, task }
     }
@@ -509,10 +510,25 @@ async fn reflected(server: &Server) -> Code {
 }
 
 #[tokio::test]
-async fn shutdown_ends_serving() {
+async fn a_call_that_takes_longer_than_its_client_waits_is_given_up() {
+    let server = Server::start().await;
+    server.database.set_mishap(Mishap { endless: true, ..Mishap::default() });
+    let mut request = Request::new(v1::ListCollectionsRequest {});
+    // The header alone, so that the client does not give up by itself.
+    request.metadata_mut().insert("grpc-timeout", "20m".parse().expect("ASCII"));
+    let status = server.client().list_collections(request).await.expect_err("too late");
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(details(&status).0.reason, "deadline_exceeded");
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_call_end_and_takes_no_other() {
     let server = Server::start().await;
     server.client().list_sites(v1::ListSitesRequest {}).await.expect("served");
     server.stop.send(()).expect("still there");
-    drop(server.channel);
     server.task.await.expect("no panic").expect("a clean end");
+    assert_eq!(
+        ProximaDbClient::new(server.channel).list_sites(v1::ListSitesRequest {}).await.expect_err("closed").code(),
+        Code::Unavailable
+    );
 }

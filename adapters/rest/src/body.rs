@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::json;
 use crate::problem::Problem;
 use crate::routes::Api;
+use crate::settings::RestSettings;
 
 const JSON: &str = "application/json";
 const JSON_OR_AVRO: &str = "application/json, application/avro, avro/binary";
@@ -28,7 +29,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for JsonBody<T> {
             None | Some(JSON) => {}
             Some(_) => return Err(Problem::media_type(JSON)),
         }
-        let bytes = read(request.into_body(), api.settings.body_bytes_max).await?;
+        let bytes = read(request.into_body(), &api.settings).await?;
         parse(bytes).await.map(Self)
     }
 }
@@ -43,10 +44,10 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Api> for WritePayload<T> 
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        let limit = api.settings.body_bytes_max;
+        let settings = &api.settings;
         match media_type(request.headers()).as_deref() {
-            None | Some(JSON) => parse(read(request.into_body(), limit).await?).await.map(Self::Json),
-            Some("application/avro" | "avro/binary") => read(request.into_body(), limit).await.map(Self::Avro),
+            None | Some(JSON) => parse(read(request.into_body(), settings).await?).await.map(Self::Json),
+            Some("application/avro" | "avro/binary") => read(request.into_body(), settings).await.map(Self::Avro),
             Some(_) => Err(Problem::media_type(JSON_OR_AVRO)),
         }
     }
@@ -60,11 +61,14 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Collects a body. Beyond the limit nothing is kept, but as much again is read and dropped: a client that is still sending
-/// would otherwise lose the answer to a reset of its connection.
-async fn read(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+/// would otherwise lose the answer to a reset of its connection. A client that has stopped to send does not keep its place.
+async fn read(mut body: Body, settings: &RestSettings) -> Result<Bytes, Problem> {
+    let limit = settings.body_bytes_max;
     let mut kept = BytesMut::new();
     let mut seen = 0usize;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = tokio::time::timeout(settings.body_timeout, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| Problem::of_status(StatusCode::REQUEST_TIMEOUT))? else { break };
         let frame = frame.map_err(|e| Problem::malformed(format!("the body cannot be read: {e}")))?;
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.remaining());

@@ -20,5 +20,5 @@ mod target;
 
 pub use fault_status::http_status;
 pub use routes::router;
-pub use serve::serve;
+pub use serve::RestServer;
 pub use settings::RestSettings;

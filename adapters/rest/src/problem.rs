@@ -72,6 +72,7 @@ impl Problem {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => (Fault::NotFound.code(), "there is no such route"),
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "the route has other methods, see the header allow"),
+            StatusCode::REQUEST_TIMEOUT => ("request_timeout", "the body did not come in time"),
             StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too large"),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 ("unsupported_media_type", "the encoding of the body must be one of gzip, zstd, identity")

@@ -1,56 +1,61 @@
-//! Listening: connections over TCP until shutdown, then a bounded drain.
+//! Serving connections that somebody else has accepted, each until its client closes it or the server stops.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use proximadb_ports::Database;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
 
 use crate::routes::router;
 use crate::settings::RestSettings;
 
-/// Serves until `shutdown` completes, then lets requests under way finish for at most `settings.drain`.
-///
-/// # Errors
-/// What the listener fails with.
-///
-/// # Cancellation
-/// Dropping the future stops accepting at once; connections end with the runtime.
-#[expect(clippy::disallowed_methods, reason = "sockets need a real runtime anyway, and a transport holds no clock, only the database")]
-pub async fn serve(
-    listener: TcpListener,
-    database: Arc<dyn Database>,
-    settings: RestSettings,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let drain = settings.drain;
-    // An answer is one small write; waiting for more to send with it would only delay it.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
+/// The REST server over a database; a clone is the same server.
+#[derive(Clone, Debug)]
+pub struct RestServer {
+    router: Router,
+    header_timeout: Duration,
+}
+
+impl RestServer {
+    /// A server without connections.
+    pub fn new(database: Arc<dyn Database>, settings: RestSettings) -> Self {
+        let header_timeout = settings.header_timeout;
+        Self { router: router(database, settings), header_timeout }
+    }
+
+    /// Serves one connection until its client closes it, or lets it idle for too long. Once `stop` completes no more requests are
+    /// taken, and it ends with the one under way. Failures of the connection are its client's to see.
+    ///
+    /// # Errors
+    /// When the stream cannot be used by this runtime.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the connection.
+    pub async fn connection(self, stream: std::net::TcpStream, stop: impl Future<Output = ()>) -> io::Result<()> {
+        // An answer is one small write; waiting for more to send with it would only delay it.
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(TcpStream::from_std(stream)?);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(self.header_timeout).keep_alive_timeout(self.header_timeout);
+        let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(self.router)));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection has failed");
         }
-    });
-    let (draining, drained) = oneshot::channel();
-    let stop = async move {
-        shutdown.await;
-        // The receiver lives as long as the select below.
-        let _ = draining.send(());
-    };
-    let serving = axum::serve(listener, router(database, settings)).with_graceful_shutdown(stop).into_future();
-    let too_late = async move {
-        match drained.await {
-            Ok(()) => tokio::time::sleep(drain).await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        served = serving => served,
-        () = too_late => {
-            tracing::warn!("requests were still under way when the time to drain was over");
-            Ok(())
-        }
+        Ok(())
     }
 }

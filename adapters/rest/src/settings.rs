@@ -11,12 +11,15 @@ pub struct RestSettings {
     pub request_id_prefix: String,
     /// Bytes of a request body after decompression.
     pub body_bytes_max: usize,
-    /// How long requests under way may take once the server shuts down.
-    pub drain: Duration,
+    /// How long a client may take from one request to the head of its next.
+    pub header_timeout: Duration,
+    /// How long a client may pause while it sends a body.
+    pub body_timeout: Duration,
 }
 
 impl Default for RestSettings {
     fn default() -> Self {
-        Self { request_id_prefix: "rest".to_owned(), body_bytes_max: BODY_BYTES_MAX, drain: Duration::from_secs(30) }
+        let (header_timeout, body_timeout) = (Duration::from_secs(60), Duration::from_secs(30));
+        Self { request_id_prefix: "rest".to_owned(), body_bytes_max: BODY_BYTES_MAX, header_timeout, body_timeout }
     }
 }

@@ -1,13 +1,15 @@
-//! Over real connections: keep-alive, a body too large, and the drain at shutdown.
+//! Over real connections: keep-alive, a body too large, clients that stop to send, and the end at shutdown.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use proximadb_ports::conformance::RecordingDatabase;
-use proximadb_rest::{RestSettings, serve};
+use proximadb_rest::{RestServer, RestSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -24,16 +26,28 @@ async fn answer(stream: &mut TcpStream) -> Result<(String, Vec<u8>), Box<dyn Err
     Ok((head, body))
 }
 
+/// Serves so many connections, until the other end of the channel says stop or is dropped.
+async fn serve(listener: TcpListener, settings: RestSettings, connections: usize, stop: watch::Receiver<bool>) -> io::Result<()> {
+    let server = RestServer::new(RecordingDatabase::new(), settings);
+    let mut open = JoinSet::new();
+    for _ in 0..connections {
+        let (stream, _) = listener.accept().await?;
+        let (server, mut stop) = (server.clone(), stop.clone());
+        open.spawn(server.connection(stream.into_std()?, async move { drop(stop.wait_for(|stop| *stop).await) }));
+    }
+    while let Some(ended) = open.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn serves_keep_alive_connections_until_shutdown() -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let settings = RestSettings { body_bytes_max: 1 << 20, drain: Duration::from_secs(60), ..RestSettings::default() };
-    let shutdown = async move {
-        let _ = stopped.await;
-    };
-    let server = tokio::spawn(serve(listener, RecordingDatabase::new(), settings, shutdown));
+    let (stop, stopped) = watch::channel(false);
+    let settings = RestSettings { body_bytes_max: 1 << 20, ..RestSettings::default() };
+    let server = tokio::spawn(serve(listener, settings, 2, stopped));
 
     let mut stream = TcpStream::connect(address).await?;
     for _ in 0..2 {
@@ -53,28 +67,39 @@ async fn serves_keep_alive_connections_until_shutdown() -> Outcome {
     assert!(head.starts_with("HTTP/1.1 413"), "{head}");
     assert!(String::from_utf8(body)?.contains("body_too_large"));
 
-    stop.send(()).map_err(|()| "the server is gone")?;
+    stop.send(true)?;
     server.await??;
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert_eq!(stream.read(&mut [0]).await?, 0, "idle connections are closed");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_does_not_hold_up_shutdown_for_ever() -> Outcome {
+async fn who_sends_no_head_in_time_is_not_waited_for() -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut stream = TcpStream::connect(listener.local_addr()?).await?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let settings = RestSettings { drain: Duration::from_millis(1), ..RestSettings::default() };
-    let shutdown = async move {
-        let _ = stopped.await;
-    };
-    let server = tokio::spawn(serve(listener, RecordingDatabase::new(), settings, shutdown));
-    // The server reads the body only once the handler runs, and says so.
-    stream.write_all(b"POST /v1/collections HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 10\r\n\r\n").await?;
-    let mut interim = [0; 25];
-    stream.read_exact(&mut interim).await?;
-    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
-    stop.send(()).map_err(|()| "the server is gone")?;
+    let settings = RestSettings { header_timeout: Duration::from_millis(20), ..RestSettings::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, settings, 1, stopped));
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost:").await?;
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    assert!(!String::from_utf8(rest)?.contains(" 200 "));
+    server.await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_stops_in_the_middle_of_a_body_is_not_waited_for() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut stream = TcpStream::connect(listener.local_addr()?).await?;
+    let settings = RestSettings { body_timeout: Duration::from_millis(20), ..RestSettings::default() };
+    let (_stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, settings, 1, stopped));
+    stream.write_all(b"POST /v1/collections HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{").await?;
+    let (head, body) = answer(&mut stream).await?;
+    assert!(head.starts_with("HTTP/1.1 408"), "{head}");
+    assert!(String::from_utf8(body)?.contains("request_timeout"));
+    assert_eq!(stream.read(&mut [0]).await?, 0, "what is left of the body is not read as a request");
     server.await??;
     Ok(())
 }

@@ -28,9 +28,12 @@ pub(crate) struct Arguments {
     /// A file with one JSON object a row, the metadata of the records.
     #[arg(long)]
     pub(crate) metadata: Option<PathBuf>,
-    /// Connections, each with one search under way at any time.
+    /// Connections, each with `--streams` searches under way at any time.
     #[arg(long, default_value_t = 1, value_parser = 1..=1_024)]
     pub(crate) connections: i64,
+    /// Searches under way at any time over each connection of gRPC.
+    #[arg(long, default_value_t = 1, value_parser = 1..=1_024)]
+    pub(crate) streams: i64,
     /// Breadths to try; none leaves it to the collection.
     #[arg(long, value_delimiter = ',')]
     pub(crate) ef: Vec<u64>,

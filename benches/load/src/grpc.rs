@@ -31,6 +31,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 pub(crate) struct Grpc {
     runtime: Runtime,
     clients: Vec<ProximaDbClient<Channel>>,
+    streams: usize,
 }
 
 impl Grpc {
@@ -38,7 +39,7 @@ impl Grpc {
     ///
     /// # Errors
     /// When there is no server.
-    pub(crate) fn connect(address: &str, connections: usize) -> Result<Self, Failure> {
+    pub(crate) fn connect(address: &str, connections: usize, streams: usize) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
         let clients = runtime.block_on(async {
@@ -49,7 +50,7 @@ impl Grpc {
             }
             Ok::<_, tonic::transport::Error>(clients)
         })?;
-        Ok(Self { runtime, clients })
+        Ok(Self { runtime, clients, streams })
     }
 
     fn call<T, F>(&self, call: impl FnOnce(ProximaDbClient<Channel>) -> F) -> Result<T, Failure>
@@ -115,13 +116,13 @@ impl Grpc {
         })
     }
 
-    /// Asks the queries in this order, each connection the next one as soon as it has an answer.
+    /// Asks the queries in this order, each stream the next one as soon as it has an answer.
     ///
     /// # Errors
     /// The first failure ends the run.
     pub(crate) fn run(&self, ask: &Ask, queries: &[Bytes], order: &[usize]) -> Result<Run, Failure> {
-        let plans = share(order, self.clients.len());
-        let searches = self.clients.iter().zip(plans).map(|(client, order)| {
+        let plans = share(order, self.clients.len() * self.streams);
+        let searches = self.clients.iter().cycle().zip(plans).map(|(client, order)| {
             let requests = order.into_iter().map(|query| (query, request(ask, queries[query].clone()))).collect::<Vec<_>>();
             search_all(client.clone(), requests)
         });
@@ -150,7 +151,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The queries of each connection: every so manyth, so that all have as many, up to one.
+/// The queries of each loop: every so manyth, so that all have as many, up to one.
 fn share(order: &[usize], connections: usize) -> Vec<Vec<usize>> {
     (0..connections).map(|first| order.iter().skip(first).step_by(connections).copied().collect()).collect()
 }

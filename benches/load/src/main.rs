@@ -59,7 +59,9 @@ impl Target {
         let address = arguments.address.as_deref().unwrap_or(arguments.protocol.default_address());
         let connections = usize::try_from(arguments.connections)?;
         Ok(match arguments.protocol {
-            Protocol::Grpc => Self::Grpc(Grpc::connect(address, connections).map_err(|e| format!("{address}: {e}"))?),
+            Protocol::Grpc => {
+                Self::Grpc(Grpc::connect(address, connections, usize::try_from(arguments.streams)?).map_err(|e| format!("{address}: {e}"))?)
+            }
             Protocol::Rest => Self::Rest(Rest::connect(address, connections)),
         })
     }
@@ -166,7 +168,7 @@ fn measured(
     let server = cpu_of(arguments.server_pid)?.zip(server_before).map(|(after, before)| after - before);
     Ok(json!({
         "what": "search", "params": {"ef": ask.ef}, "filter": data.filter.as_ref().map_or("none", |range| &range.name),
-        "with_metadata": ask.with_metadata, "connections": arguments.connections, "runs": runs.len(), "queries": queries.len(),
+        "with_metadata": ask.with_metadata, "connections": arguments.connections, "streams": arguments.streams, "runs": runs.len(), "queries": queries.len(),
         "recall": median(runs.iter().map(|run| run.recall(&data.truth))),
         "qps": median(runs.iter().map(Run::rate)).round(),
         "qps_best": runs.iter().map(Run::rate).fold(0.0, f64::max).round(),

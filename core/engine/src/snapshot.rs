@@ -125,7 +125,7 @@ impl Segment {
         Some(plan::Residence {
             bytes: held.originals.bytes(),
             resident: held.originals.are_there(),
-            approximate: index.kind() != "flat",
+            approximate: index.walks_without_originals(),
             idle: Duration::from_micros(u64::try_from(idle).unwrap_or(0)),
         })
     }

@@ -64,5 +64,7 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 pub const LOG_QUEUE_BYTES_MAX: usize = 96 << 20;
 /// Frames that wait for their group in one log.
 pub const LOG_QUEUE_FRAMES_MAX: usize = 16_384;
+/// Series that are counted for `/metrics`.
+pub const SERIES_MAX: usize = 1_024;
 /// Bytes after which a log begins its next file.
 pub const LOG_FILE_BYTES_MAX: u64 = 1 << 30;

@@ -67,6 +67,8 @@ pub struct Mishap {
     pub not_ready: bool,
     /// Every collection was there before.
     pub existing: bool,
+    /// Listing the collections never ends.
+    pub endless: bool,
 }
 
 /// The double. A record is there unless its id is `missing`; a search hits one record for each of its first three places.
@@ -157,6 +159,9 @@ impl Database for RecordingDatabase {
 
     async fn list_collections(&self) -> Result<Vec<CollectionInfo>> {
         self.record(Call::List)?;
+        if self.mishap().endless {
+            std::future::pending::<()>().await;
+        }
         Ok(vec![plain()?])
     }
 
