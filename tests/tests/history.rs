@@ -16,7 +16,7 @@ fn play(seed: u64, sites: u64, shards: u32, mirrored: bool, codec: Arc<dyn WalCo
     runtime.block_on(async {
         let compression = Compression::Zstd { level: 1 };
         let mut settings = small_settings();
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             settings.memory.originals = OriginalsPlace::Disk;
         }
         let plan = WorldPlan { sites, log: Log::Files, codec, compression, mirrored, settings };

@@ -58,7 +58,8 @@ impl OwnSidecar {
         let (count, entries) = self.check_envelope(bytes)?;
         let body = &bytes[HEADER_BYTES..bytes.len() - CRC_BYTES];
         let (order, body) = body.split_at_checked(4 * self.rows).ok_or(Damage::Short)?;
-        let (table, body) = entries.checked_mul(TRIED_WITHOUT_MARGIN_BYTES).and_then(|bytes| body.split_at_checked(bytes)).ok_or(Damage::Short)?;
+        let (table, body) =
+            entries.checked_mul(TRIED_WITHOUT_MARGIN_BYTES).and_then(|bytes| body.split_at_checked(bytes)).ok_or(Damage::Short)?;
         Ok(Read {
             order: permutation(self.rows, order)?,
             layers: layers(self.rows, count, body, lists)?,
