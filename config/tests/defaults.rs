@@ -8,7 +8,7 @@ use figment::value::Value;
 use proximadb_config::{PluginKind, Settings};
 
 /// Every setting with a default, in the order of the file.
-const SETTINGS: [(&str, &str); 32] = [
+const SETTINGS: [(&str, &str); 34] = [
     ("data_dir", "Folder of everything when neither wal_urls nor base_paths are set; relative to the working directory."),
     ("server.rest_listen", "Address of REST; port 0 takes a free one."),
     ("server.grpc_listen", "Address of gRPC; port 0 takes a free one."),

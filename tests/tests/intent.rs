@@ -69,6 +69,14 @@ impl VectorIndex for Calibrated {
         self.0.originals()
     }
 
+    fn has_originals(&self) -> bool {
+        self.0.has_originals()
+    }
+
+    fn walks_without_originals(&self) -> bool {
+        self.0.walks_without_originals()
+    }
+
     fn breadth_for(&self, recall: f32, _k: usize) -> Option<usize> {
         (recall <= 0.96).then_some((recall * 200.0) as usize)
     }
@@ -86,6 +94,17 @@ impl VectorIndex for Calibrated {
         counters: &mut SearchCounters,
     ) -> Result<Option<Vec<u32>>> {
         self.0.shortlist(query, params, allow, budget, counters)
+    }
+
+    fn met(
+        &self,
+        query: &[f32],
+        params: &SearchParams,
+        allow: Option<&RowSet>,
+        budget: &Budget,
+        counters: &mut SearchCounters,
+    ) -> Result<Option<Vec<u32>>> {
+        self.0.met(query, params, allow, budget, counters)
     }
 
     fn search(
