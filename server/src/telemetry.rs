@@ -245,10 +245,19 @@ mod tests {
         assert_eq!(telemetry.render().lines().count(), 2 + SERIES_MAX);
     }
 
-    /// Nobody scrapes here: what was observed may not wait in memory for it.
+    /// Nobody scrapes here: what was observed may not wait in memory for it. In a process of its own, since other tests take memory too.
     #[cfg(target_os = "linux")]
     #[test]
     fn what_is_observed_takes_no_memory() {
+        const ALONE: &str = "PROXIMADB_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let mut alone = std::process::Command::new(std::env::current_exe().expect("the tests"));
+            alone.args(["--exact", "telemetry::tests::what_is_observed_takes_no_memory", "--nocapture"]).env(ALONE, "1");
+            let ran = alone.output().expect("the tests again");
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+            return;
+        }
         let resident = || -> u64 {
             let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux tells");
             pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number") * 4_096
@@ -261,7 +270,7 @@ mod tests {
         }
         let grown = resident().saturating_sub(before);
         assert!(telemetry.render().contains(&format!("proximadb_search_seconds_count {observed}\n")));
-        // Other tests run beside this one; a list of what was observed would take 24 MB at the least.
+        // A list of what was observed would take 24 MB at the least.
         assert!(grown < 16 << 20, "{grown} bytes");
     }
 }

@@ -377,7 +377,7 @@ fn a_component_can_be_checked_before_it_is_used() {
     };
     let (good, text) = check_plugin(&["--check-plugin", &file("twin.wasm", COSINE)]);
     assert!(good, "{text}");
-    for part in ["a metric of", "cosine 0.1.0", "a similarity, symmetric", "ns, the kernel of cosine", "[plugins.twin]", &sha256(COSINE)] {
+    for part in ["a metric of", "cosine 0.2.0", "a similarity, symmetric", "ns, the kernel of cosine", "[plugins.twin]", &sha256(COSINE)] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(text.matches("  ok ").count(), 5, "{text}");

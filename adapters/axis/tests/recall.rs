@@ -74,7 +74,7 @@ fn rows_are_found_by_a_metric_that_walks_by_itself() {
     let numbers: Vec<_> = (0..3_750).map(Some).collect();
     let extended = factory.extend(&spec, vectors, &*base, &numbers, &endless()).expect("no error").expect("it is worth it");
     check(&*extended);
-    let left: Vec<_> = (0..3_750).map(|row: u32| (row % 8 != 0).then_some(row - row.div_ceil(8))).collect();
+    let left: Vec<_> = (0..3_750).map(|row: u32| (!row.is_multiple_of(8)).then_some(row - row.div_ceil(8))).collect();
     let rows = part.data.chunks(64).enumerate().filter(|(row, _)| row % 8 != 0).flat_map(|(_, row)| row.to_vec()).collect();
     let rows = Vectors { dimension: 64, data: Arc::new(rows) };
     let shrunk = factory.extend(&spec, rows.clone(), &*base, &left, &endless()).expect("no error").expect("it is worth it");

@@ -1,19 +1,26 @@
 //! The gRPC contract over a double of the database: what reaches the port, what is answered, and that refusals reach nothing.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use proximadb_grpc::{BadRequest, ErrorInfo, GrpcServer, GrpcSettings, RpcStatus, grpc_code};
 use proximadb_model::{CodecId, CollectionRef, Filter, IndexSettings, Test};
 use proximadb_ports::conformance::{Call, Mishap, RecordingDatabase};
 use proximadb_ports::{Change, Durability, Fault, Query};
 use proximadb_proto::v1;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_client::HealthClient;
@@ -35,18 +42,23 @@ impl Server {
     }
 
     async fn start_with(settings: GrpcSettings) -> Self {
+        let (database, address, stop, task) = Self::listen(settings).await;
+        let channel = Channel::from_shared(format!("http://{address}")).expect("an address").connect().await.expect("listens");
+        Self { database, channel, stop, task }
+    }
+
+    /// Serves one client over one connection.
+    async fn listen(settings: GrpcSettings) -> (Arc<RecordingDatabase>, SocketAddr, oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = format!("http://{}", listener.local_addr().expect("bound"));
+        let address = listener.local_addr().expect("bound");
         let database = RecordingDatabase::new();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = GrpcServer::new(database.clone(), &settings).expect("reflection is sound");
-        // One client, one connection.
         let task = tokio::spawn(async move {
             let (stream, _) = listener.accept().await?;
             server.connection(stream.into_std()?, async move { drop(stopped.await) }, Handle::current()).await
         });
-        let channel = Channel::from_shared(address).expect("an address").connect().await.expect("listens");
-        Self { database, channel, stop, task }
+        (database, address, stop, task)
     }
 
     fn client(&self) -> ProximaDbClient<Channel> {
@@ -511,14 +523,34 @@ async fn reflected(server: &Server) -> Code {
 
 #[tokio::test]
 async fn a_call_that_takes_longer_than_its_client_waits_is_given_up() {
-    let server = Server::start().await;
-    server.database.set_mishap(Mishap { endless: true, ..Mishap::default() });
+    let (database, address, _stop, _task) = Server::listen(GrpcSettings::default()).await;
+    database.set_mishap(Mishap { endless: true, ..Mishap::default() });
+    let stream = TokioIo::new(TcpStream::connect(address).await.expect("listens"));
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let origin = format!("http://{address}").parse().expect("an address");
     let mut request = Request::new(v1::ListCollectionsRequest {});
-    // The header alone, so that the client does not give up by itself.
     request.metadata_mut().insert("grpc-timeout", "20m".parse().expect("ASCII"));
-    let status = server.client().list_collections(request).await.expect_err("too late");
+    let status = ProximaDbClient::with_origin(Patient(sender), origin).list_collections(request).await.expect_err("too late");
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(details(&status).0.reason, "deadline_exceeded");
+}
+
+/// A connection that sends the deadline of a call and does not look at it itself, as tonic's own does.
+struct Patient(SendRequest<Body>);
+
+impl Service<http::Request<Body>> for Patient {
+    type Response = http::Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
 }
 
 #[tokio::test]

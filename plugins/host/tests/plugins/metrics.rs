@@ -215,7 +215,7 @@ fn metrics_say_what_they_are() {
     let sha256 = Some(*cosine.sha256());
     let expected = MetricDescriptor { kind, score_kind: ScoreKind::Similarity, symmetric: true, sha256, traverse: None };
     assert_eq!(*cosine.descriptor(), expected);
-    assert_eq!((cosine.guest_name(), cosine.guest_version()), ("cosine", "0.1.0"));
+    assert_eq!((cosine.guest_name(), cosine.guest_version()), ("cosine", "0.2.0"));
     let weighted = host.load_metric("weighted", WEIGHTED_L2, None, "{\"weights\": [1, 1]}", 2).expect("a metric");
     assert_eq!(weighted.descriptor().score_kind, ScoreKind::Distance);
 }
