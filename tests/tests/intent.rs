@@ -205,6 +205,7 @@ async fn world(doubles: Doubles, metric: MetricKind, graph_rows_min: usize) -> W
     let mut settings = small_settings();
     settings.flush = EngineSettings::default().flush;
     settings.maintenance.graph_rows_min = graph_rows_min;
+    settings.maintenance.graph_components_min = 0;
     let compression = Compression::Zstd { level: 1 };
     let plan = WorldPlan { sites: 1, log: Log::Files, codec: Arc::new(BincodeCodec), mirrored: false, compression, settings };
     let mut world = World::with(9, plan, doubles).await;

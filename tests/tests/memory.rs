@@ -54,6 +54,7 @@ async fn world(memory: MemorySettings) -> World {
     let mut settings = small_settings();
     settings.flush = EngineSettings::default().flush;
     settings.maintenance.graph_rows_min = 1_000;
+    settings.maintenance.graph_components_min = 0;
     settings.memory = memory;
     let compression = Compression::Zstd { level: 1 };
     World::new(7, WorldPlan { sites: 1, log: Log::Files, codec: Arc::new(BincodeCodec), mirrored: false, compression, settings }).await

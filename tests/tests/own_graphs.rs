@@ -99,6 +99,7 @@ fn a_plugin_that_fails_at_a_graph_is_asked_again_ever_more_seldom_and_keeps_no_m
         let mut settings = small_settings();
         settings.flush = EngineSettings::default().flush;
         settings.maintenance.graph_rows_min = 100;
+        settings.maintenance.graph_components_min = 0;
         let compression = Compression::Zstd { level: 1 };
         let plan = WorldPlan { sites: 1, log: Log::Files, codec: Arc::new(BincodeCodec), mirrored: false, compression, settings };
         let doubles =

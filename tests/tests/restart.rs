@@ -38,6 +38,7 @@ async fn with_a_graph() -> World {
     let mut settings = small_settings();
     settings.flush = EngineSettings::default().flush;
     settings.maintenance.graph_rows_min = 1_000;
+    settings.maintenance.graph_components_min = 0;
     let compression = Compression::Zstd { level: 1 };
     let plan = WorldPlan { sites: 1, log: Log::Files, codec: Arc::new(BincodeCodec), mirrored: false, compression, settings };
     let mut world = World::new(7, plan).await;

@@ -129,15 +129,17 @@ impl RowSet {
 
     /// The rows in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(i, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros() as usize;
-                    rest &= rest - 1;
-                    i * 64 + bit
-                })
-            })
+        let mut words = self.words.iter();
+        let (mut rest, mut base) = (0u64, 0usize.wrapping_sub(64));
+        // Few rows of many leave most words empty, so passing over one has to cost next to nothing.
+        std::iter::from_fn(move || {
+            while rest == 0 {
+                rest = *words.next()?;
+                base = base.wrapping_add(64);
+            }
+            let bit = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            Some(base + bit)
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `PROXIMADB_BENCH_DATA` names a directory of `base.f16.npy`, `queries.f16.npy`, `gt_none.npy` and, for each filter, `gt_<label>.npy`
 //! and `mask_<label>.npy`. `PROXIMADB_BENCH_{M,EF_CONSTRUCTION,EF,REPEATS,SECONDS}` change what is built, which breadths are tried and
-//! how long. With `PROXIMADB_BENCH_RECALL_MIN` it fails where the default breadth finds less.
+//! how long. With `PROXIMADB_BENCH_BREAK_EVEN`, numbers of rows, it only compares graph and scan on so many. With
+//! `PROXIMADB_BENCH_RECALL_MIN` it fails where the default breadth finds less.
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod host;
@@ -51,11 +52,17 @@ fn main() {
         seed: SEED,
         threads: THREADS,
     };
+    if let Ok(list) = std::env::var("PROXIMADB_BENCH_BREAK_EVEN") {
+        for rows in numbers(&list) {
+            questions.break_even(&spec, &Vectors { dimension, data: Arc::new(base.data[..rows * dimension].to_vec()) });
+        }
+        return;
+    }
     let graph = build(&questions.data, &spec, &base, before);
 
     let whole = Case::read(directory, "none");
     let efs: Vec<usize> = match std::env::var("PROXIMADB_BENCH_EF") {
-        Ok(efs) => efs.split(',').map(|ef| ef.parse().expect("PROXIMADB_BENCH_EF has breadths with commas")).collect(),
+        Ok(efs) => numbers(&efs),
         Err(_) => EFS.to_vec(),
     };
     questions.curve(&*graph, &efs, &whole);
@@ -217,6 +224,35 @@ impl Questions {
         recall
     }
 
+    /// What a search of so few rows costs by comparing them all, and by a graph at the default breadth; the least of all passes.
+    fn break_even(&self, spec: &IndexSpec, base: &Vectors) {
+        let graph = GraphFactory.build(spec, base.clone(), &endless()).expect("a graph");
+        let flat = FlatFactory.build(spec, base.clone(), &endless()).expect("a flat index");
+        let ef = IndexSettings::default().ef_search as usize;
+        let (exact, walk) = (SearchParams { k: K, ef: K, exact: true }, SearchParams { k: K, ef, exact: false });
+        let mut all = Case { label: "none".to_owned(), truth: vec![Vec::new(); self.queries.len()], allow: None };
+        for (query, truth) in self.queries.iter().zip(&mut all.truth) {
+            let found = flat.search(query, &exact, None, &endless(), &mut SearchCounters::default()).expect("an answer");
+            truth.extend(found.into_iter().map(|candidate| candidate.row));
+        }
+        let measure = |index: &dyn VectorIndex, params: &SearchParams| {
+            let (mut micros, mut recall) = (f64::INFINITY, 0.0);
+            for repeat in 0..self.repeats.max(5) {
+                let order = shuffled(self.queries.len(), SEED + repeat as u64);
+                let started = Instant::now();
+                let pass = self.ask(index, &all, params, &order, self.pass);
+                micros = micros.min(started.elapsed().as_secs_f64() * 1e6 / pass.queries as f64);
+                recall = pass.hits as f64 / pass.wanted as f64;
+            }
+            (micros, recall)
+        };
+        let ((flat_us, _), (graph_us, recall)) = (measure(&*flat, &exact), measure(&*graph, &walk));
+        emit(json!({
+            "system": "axis", "data": self.data, "what": "break-even", "rows": base.rows(), "dimension": base.dimension, "ef": ef,
+            "flat_us": rounded(flat_us, 1), "graph_us": rounded(graph_us, 1), "recall": rounded(recall, 4),
+        }));
+    }
+
     /// Asks queries by their numbers, in order, until the time is over.
     fn ask(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, numbers: &[usize], time: Duration) -> Pass {
         let (budget, started) = (endless(), Instant::now());
@@ -234,6 +270,11 @@ impl Questions {
         }
         pass
     }
+}
+
+/// Numbers with commas between them.
+fn numbers(list: &str) -> Vec<usize> {
+    list.split(',').map(|number| number.parse().expect("numbers with commas")).collect()
 }
 
 /// The numbers below `count` in an order that the seed decides (splitmix64, Fisher-Yates).

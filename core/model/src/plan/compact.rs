@@ -7,7 +7,8 @@ use crate::collection::IndexKind;
 pub struct MaintenanceSettings {
     /// Rows from which on a graph may beat comparing every row.
     pub graph_rows_min: usize,
-    /// Components of all rows together from which on it does: what is compared is as long as rows and dimension make it.
+    /// Components of all rows together from which on it does: what is compared is as long as rows and dimension make it
+    /// (docs/evidence/axis.adoc).
     pub graph_components_min: usize,
     /// Rows beyond which segments are no longer merged into one.
     pub segment_rows_max: usize,
@@ -17,14 +18,17 @@ pub struct MaintenanceSettings {
 
 impl Default for MaintenanceSettings {
     fn default() -> Self {
-        Self { graph_rows_min: 10_000, graph_components_min: 0, segment_rows_max: 4_000_000, dead_share_max: 0.2 }
+        Self { graph_rows_min: 1_000, graph_components_min: 500_000, segment_rows_max: 4_000_000, dead_share_max: 0.2 }
     }
 }
+
+/// Comparing a row costs at least as much as so many components of it.
+const SHORT_ROW: usize = 64;
 
 impl MaintenanceSettings {
     /// The settings for vectors of so many components: `graph_rows_min` is then the rows from which on a graph pays.
     pub fn for_dimension(self, dimension: usize) -> Self {
-        let graph_rows_min = self.graph_rows_min.max(self.graph_components_min.div_ceil(dimension.max(1)));
+        let graph_rows_min = self.graph_rows_min.max(self.graph_components_min.div_ceil(dimension.max(SHORT_ROW)));
         Self { graph_rows_min, ..self }
     }
 }
@@ -152,7 +156,7 @@ mod tests {
     fn wide_rows_pay_sooner() {
         let settings = MaintenanceSettings { graph_rows_min: 1_000, graph_components_min: 800_000, ..MaintenanceSettings::default() };
         let rows = |dimension| settings.for_dimension(dimension).graph_rows_min;
-        assert_eq!([rows(1), rows(100), rows(384), rows(800), rows(4_096)], [800_000, 8_000, 2_084, 1_000, 1_000]);
+        assert_eq!([rows(1), rows(64), rows(100), rows(384), rows(800), rows(4_096)], [12_500, 12_500, 8_000, 2_084, 1_000, 1_000]);
     }
 
     #[test]

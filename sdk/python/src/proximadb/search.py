@@ -31,7 +31,8 @@ class Hit:
 class SegmentExplain:
     """How one segment was searched, and why so. `allowed` counts the rows that deletes and the filter left.
 
-    `originals` is "memory", or "disk" where vectors were fetched; `filter` is "none", "memory", or "file" and why; `ef` is the breadth, None where no graph was walked.
+    `originals` is "memory", or "disk" where vectors were fetched; `filter` is "none", "memory", or "file" and why; `ef` is the
+    breadth, None where no graph was walked.
     """
 
     shard: int = 0

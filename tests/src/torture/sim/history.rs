@@ -81,6 +81,7 @@ impl Stage {
             settings.flush.memtable_bytes_max = 1 << 30;
         }
         settings.maintenance.graph_rows_min = 8 + random.below(16) as usize;
+        settings.maintenance.graph_components_min = 0;
         settings.quiet_after = Duration::from_millis(10 + random.below(60));
         // Not drawn, so that what was drawn for kept seeds stays what it was.
         if seed % 4 == 3 {
