@@ -121,6 +121,9 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, help="only the first rows of the data, to see that everything works")
     parser.add_argument("--repeats", type=int, default=3, help="passes of which the median counts")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often all systems are built and searched in turn; the median counts"
+    )
     parser.add_argument("--seconds", type=float, default=0.25, help="the longest that one pass takes")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one system may take over one data set")
     parser.add_argument("--out", type=Path, help="where the lines go, after what is there; a temporary file by default")
@@ -136,8 +139,9 @@ def options() -> argparse.Namespace:
         directory = getattr(chosen, name)
         if directory is not None and not (directory / "meta.json").is_file():
             parser.error(f"--{name}: {directory} has no meta.json")
-    if chosen.repeats < 1:
-        parser.error("--repeats: at least 1")
+    for name in ("repeats", "rounds"):
+        if getattr(chosen, name) < 1:
+            parser.error(f"--{name}: at least 1")
     if chosen.rows is not None and chosen.rows < ROWS_MIN:
         parser.error(f"--rows: at least {ROWS_MIN}")
     return chosen
@@ -154,14 +158,15 @@ def main() -> int:
     where, began = machine(), time.monotonic()
     comparison = Comparison(chosen, out)
     for data in filter(None, (chosen.data, chosen.second)):
-        for system in chosen.systems:
-            comparison.run(system, data)
+        for _ in range(chosen.rounds):
+            for system in chosen.systems:
+                comparison.run(system, data)
     systems = read([out])
     print(
         f"{where}; {time.monotonic() - began:.0f} s; lines in {out}\n\n$ python benches/compare.py {' '.join(sys.argv[1:])}\n"
     )
     print(render(systems))
-    return 1 if any(system.trouble for system in systems if system.name == OURS) else 0
+    return 1 if any(system.troubles for system in systems if system.name == OURS) else 0
 
 
 if __name__ == "__main__":

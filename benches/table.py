@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,62 @@ Line = dict[str, Any]
 Point = tuple[float, float]
 
 
+class Run:
+    """One build of a system, and what was searched after it."""
+
+    def __init__(self, build: Line) -> None:
+        self.build = build
+        self.curves: dict[str, list[Line]] = {}
+
+    def has(self, line: Line) -> bool:
+        return any(known["params"] == line["params"] for known in self.curves.get(line["filter"], []))
+
+    def rate(self, level: float, key: str, label: str) -> float | None:
+        return at(level, [(line["recall"], line[key]) for line in self.curves.get(label, []) if line.get(key)])
+
+
 class System:
-    """What is known of one system over one data set; of several runs the last counts."""
+    """What is known of one system over one data set; of several runs the median counts."""
 
     def __init__(self, data: str, name: str, kind: str) -> None:
         self.data, self.name, self.kind = data, name, kind
-        self.build: Line = {}
-        self.curves: dict[str, list[Line]] = {}
-        self.trouble = ""
+        self.runs: list[Run] = []
+        self.troubles: list[str] = []
 
     def take(self, line: Line) -> None:
         match line["what"]:
             case "build":
-                self.build, self.curves, self.trouble = line, {}, ""
+                self.runs.append(Run(line))
             case "search":
-                self.curves.setdefault(line["filter"], []).append(line)
+                # What is never built, a scan, begins a run with what it was asked before.
+                if not self.runs or self.runs[-1].has(line):
+                    self.runs.append(Run({}))
+                self.runs[-1].curves.setdefault(line["filter"], []).append(line)
             case "missing" | "failed":
-                self.trouble = f"{line['what']}: {line['why']}"
+                self.troubles.append(f"{line['what']}: {line['why']}")
             case other:
                 raise ValueError(f"a line has what = {other!r}, known are build, search, missing, failed")
 
+    @property
+    def labels(self) -> list[str]:
+        """The filters that were searched with, in the order in which they were."""
+        return list(dict.fromkeys(label for run in self.runs for label in run.curves))
+
     def rate(self, level: float, key: str, label: str = "none") -> float | None:
         """Queries a second where the curve meets a recall; nothing where it never does."""
-        return at(level, [(line["recall"], line[key]) for line in self.curves.get(label, []) if line.get(key)])
+        return middle(run.rate(level, key, label) for run in self.runs)
+
+    def cost(self, field: str) -> float | None:
+        return middle(run.build.get(field) for run in self.runs)
 
     def best_recall(self, label: str = "none") -> float | None:
-        return max((line["recall"] for line in self.curves.get(label, [])), default=None)
+        return max((line["recall"] for run in self.runs for line in run.curves.get(label, [])), default=None)
+
+
+def middle(figures: Iterable[float | None]) -> float | None:
+    """The median of those that there are."""
+    known = [figure for figure in figures if figure is not None]
+    return statistics.median(known) if known else None
 
 
 def read(files: Iterable[Path]) -> list[System]:
@@ -94,14 +125,14 @@ def rates(key: str, label: str = "none", levels: Iterable[float] = LEVELS) -> li
 
 def costs() -> list[Column]:
     fields = (("build s", "build_s"), ("build CPU s", "build_cpu_s"), ("RSS MB", "rss_mb"), ("peak MB", "rss_peak_mb"))
-    return [(heading, lambda system, field=field: system.build.get(field), False) for heading, field in fields]
+    return [(heading, lambda system, field=field: system.cost(field), False) for heading, field in fields]
 
 
 def over_filters(show: Callable[[System, str], float | None]) -> Callable[[list[System]], list[Column]]:
     """A column for each filter of the systems, in the order in which they were measured."""
 
     def columns(systems: list[System]) -> list[Column]:
-        labels = dict.fromkeys(label for system in systems for label in system.curves if label != "none")
+        labels = dict.fromkeys(label for system in systems for label in system.labels if label != "none")
         return [(label, lambda system, label=label: show(system, label), True) for label in labels]
 
     return columns
@@ -170,10 +201,9 @@ def render(systems: list[System]) -> str:
 
 def notes(systems: list[System]) -> list[str]:
     """What the tables do not have, and why."""
-    text = [f"- {system.name} {system.trouble}" for system in systems if system.trouble]
+    text = [f"- {system.name} {trouble}" for system in systems for trouble in dict.fromkeys(system.troubles)]
     for system in systems:
-        filters = any(label != "none" for label in system.curves)
-        if system.build and not system.trouble and not filters:
+        if system.runs and not system.troubles and system.labels == ["none"]:
             text.append(f"- {system.name}: measured without filters")
         best = system.best_recall()
         if best is not None and best < max(LEVELS):

@@ -39,6 +39,27 @@ fn component(bits: u64) -> f32 {
     (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
+/// What every kernel but reads from memory costs at least: all words of a row, and nothing done with them but an or, which the compiler
+/// vectorizes.
+fn reading(c: &mut Criterion) {
+    let words = Seeded(3).take(RAM_BYTES / size_of::<u64>(), |bits| bits);
+    for dim in DIMS {
+        let width = dim * size_of::<f32>() / size_of::<u64>();
+        let rows = L2_BYTES / (width * size_of::<u64>());
+        for (place, total) in [("l2", rows), ("ram", words.len() / width)] {
+            let mut blocks = words[..total * width].chunks_exact(rows * width).cycle();
+            group(c, &format!("read/{dim}/{place}/block"), rows).bench_function(BenchmarkId::from_parameter("Machine"), |b| {
+                b.iter(|| {
+                    let block = blocks.next().unwrap_or_default();
+                    let lanes =
+                        block.as_chunks::<32>().0.iter().fold([0; 32], |seen, words| std::array::from_fn(|at| seen[at] | words[at]));
+                    black_box(lanes)
+                });
+            });
+        }
+    }
+}
+
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 fn group<'a>(c: &'a mut Criterion, name: &str, rows: usize) -> Group<'a> {
@@ -163,5 +184,5 @@ fn signs(c: &mut Criterion, dim: usize, data: &[u64]) {
     }
 }
 
-criterion_group!(benches, distances, codes);
+criterion_group!(benches, reading, distances, codes);
 criterion_main!(benches);

@@ -2,11 +2,12 @@
 //!
 //! `PROXIMADB_BENCH_DATA` names a directory of `base.f16.npy`, `queries.f16.npy`, `gt_none.npy` and, for each filter, `gt_<label>.npy`
 //! and `mask_<label>.npy`. `PROXIMADB_BENCH_{M,EF_CONSTRUCTION,EF,REPEATS,SECONDS}` change what is built, which breadths are tried and
-//! how long. With `PROXIMADB_BENCH_BREAK_EVEN`, numbers of rows, it only compares graph and scan on so many. With
-//! `PROXIMADB_BENCH_RECALL_MIN` it fails where the default breadth finds less.
+//! how long. The graph is measured once more without its originals in memory. With `PROXIMADB_BENCH_BREAK_EVEN`, numbers of rows, it only
+//! compares graph and scan on so many. With `PROXIMADB_BENCH_RECALL_MIN` it fails where the default breadth finds less.
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod host;
+mod lean;
 #[path = "../../../../benches/load/src/npy.rs"]
 mod npy;
 
@@ -41,9 +42,11 @@ fn main() {
     };
     let directory = Path::new(&directory);
     let questions = Questions::read(directory);
-    let before = host::resident_mb();
-    let (dimension, base) = read(&directory.join("base.f16.npy")).vectors().expect("rows of norm one");
-    let base = Vectors { dimension, data: Arc::new(base) };
+    let whole = Case::read(directory, "none");
+    let efs: Vec<usize> = match std::env::var("PROXIMADB_BENCH_EF") {
+        Ok(efs) => numbers(&efs),
+        Err(_) => EFS.to_vec(),
+    };
     let settings = IndexSettings::default();
     let spec = IndexSpec {
         metric: Arc::new(BuiltinMetric::new(MetricKind::Cosine).expect("cosine is built in")),
@@ -52,6 +55,12 @@ fn main() {
         seed: SEED,
         threads: THREADS,
     };
+    if std::env::var_os(lean::FOLDER).is_some() {
+        return lean::measure(&questions, &spec, &efs, &whole);
+    }
+    let before = host::resident_mb();
+    let (dimension, base) = read(&directory.join("base.f16.npy")).vectors().expect("rows of norm one");
+    let base = Vectors { dimension, data: Arc::new(base) };
     if let Ok(list) = std::env::var("PROXIMADB_BENCH_BREAK_EVEN") {
         for rows in numbers(&list) {
             questions.break_even(&spec, &Vectors { dimension, data: Arc::new(base.data[..rows * dimension].to_vec()) });
@@ -59,16 +68,11 @@ fn main() {
         return;
     }
     let graph = build(&questions.data, &spec, &base, before);
-
-    let whole = Case::read(directory, "none");
-    let efs: Vec<usize> = match std::env::var("PROXIMADB_BENCH_EF") {
-        Ok(efs) => numbers(&efs),
-        Err(_) => EFS.to_vec(),
-    };
-    questions.curve(&*graph, &efs, &whole);
+    questions.curve("axis", &*graph, &efs, &whole);
     for case in Case::filters(directory) {
-        questions.curve(&*graph, &efs, &case);
+        questions.curve("axis", &*graph, &efs, &case);
     }
+    lean::in_a_process_of_its_own(&*graph, &base);
     let flat = FlatFactory.build(&spec, base, &endless()).expect("a flat index");
     questions.point("axis-flat", &*flat, &whole, K, true);
     if let Ok(least) = std::env::var("PROXIMADB_BENCH_RECALL_MIN") {
@@ -161,14 +165,14 @@ impl Questions {
     }
 
     /// One breadth after the other until nearly all is found, each as the engine would search a segment for it.
-    fn curve(&self, graph: &dyn VectorIndex, efs: &[usize], case: &Case) {
+    fn curve(&self, system: &str, graph: &dyn VectorIndex, efs: &[usize], case: &Case) {
         for &ef in efs {
             let allowed = case.allow.as_ref().map_or(graph.rows(), RowSet::count);
             let facts = SegmentFacts { rows: graph.rows(), allowed, approximate: true, originals: true };
             let plan = plan_segment(facts, K, Effort::Breadth(ef));
             let recall = match plan.strategy {
-                SearchStrategy::Approximate { ef } => self.point("axis", graph, case, ef, false),
-                SearchStrategy::Exact => self.point("axis", graph, case, ef, true),
+                SearchStrategy::Approximate { ef } => self.point(system, graph, case, ef, false),
+                SearchStrategy::Exact => self.point(system, graph, case, ef, true),
                 SearchStrategy::Nothing => return,
             };
             if recall >= RECALL_ENOUGH {
