@@ -14,7 +14,7 @@ mod npy;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -32,6 +32,8 @@ const THREADS: usize = 2;
 const EFS: [usize; 15] = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 /// Beyond the highest level that is compared, so that the curve brackets it.
 const RECALL_ENOUGH: f64 = 0.995;
+/// Queries that nobody counts, before those of a pass.
+const WARMING: usize = 10;
 /// A pass has at least so many queries, however long they take.
 const QUERIES_MIN: usize = 50;
 
@@ -188,7 +190,7 @@ impl Questions {
         let (mut rates, mut cpu_rates, mut two, mut sum) = (Vec::new(), Vec::new(), Vec::new(), Pass::default());
         for repeat in 0..self.repeats {
             let order = shuffled(self.queries.len(), SEED + repeat as u64);
-            let (warming, asked) = order.split_at(10.min(order.len() / 2));
+            let (warming, asked) = order.split_at(WARMING.min(order.len() / 2));
             self.ask(index, case, &params, warming, Duration::MAX);
             let (cpu_started, started) = (host::thread_time(), Instant::now());
             let pass = self.ask(index, case, &params, asked, self.pass);
@@ -204,13 +206,7 @@ impl Questions {
         for repeat in 0..self.repeats {
             let order = shuffled(self.queries.len(), SEED + (self.repeats + repeat) as u64);
             let count = ((2.0 * rate * self.pass.as_secs_f64()) as usize).max(QUERIES_MIN).min(order.len());
-            let started = Instant::now();
-            std::thread::scope(|scope| {
-                for half in order[..count].chunks(count.div_ceil(2)) {
-                    scope.spawn(|| self.ask(index, case, &params, half, Duration::MAX));
-                }
-            });
-            two.push(count as f64 / started.elapsed().as_secs_f64());
+            two.push(count as f64 / self.two_threads(index, case, &params, &order[..count]).as_secs_f64());
         }
         let recall = sum.hits as f64 / sum.wanted.max(1) as f64;
         let walks = sum.counters.graph_walks as f64 / sum.queries as f64;
@@ -226,6 +222,22 @@ impl Questions {
             "code_distances": per_query(sum.counters.code_distances), "hops": per_query(sum.counters.hops),
         }));
         recall
+    }
+
+    /// How long two threads, which are there and warm before the clock starts, take for half of some queries each.
+    fn two_threads(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, numbers: &[usize]) -> Duration {
+        let (start, halves) = (Barrier::new(2), numbers.chunks(numbers.len().div_ceil(2)));
+        let half = &|numbers: &[usize]| {
+            self.ask(index, case, params, &numbers[..WARMING.min(numbers.len())], Duration::MAX);
+            start.wait();
+            let started = Instant::now();
+            self.ask(index, case, params, numbers, Duration::MAX);
+            started.elapsed()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = halves.map(|numbers| scope.spawn(move || half(numbers))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a thread")).max().expect("two threads")
+        })
     }
 
     /// What a search of so few rows costs by comparing them all, and by a graph at the default breadth; the least of all passes.
