@@ -14,13 +14,14 @@ mod npy;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use proximadb_axis::{BuiltinMetric, FlatFactory, GraphFactory};
 use proximadb_model::plan::{Effort, SearchStrategy, SegmentFacts, plan_segment};
-use proximadb_model::{IndexSettings, MetricKind, RowSet, Timestamp};
+use proximadb_model::{Candidate, IndexSettings, MetricKind, RowSet, Timestamp};
 use proximadb_ports::{Budget, Clock, IndexFactory, IndexSpec, SearchCounters, SearchParams, VectorIndex, Vectors};
 use serde_json::{Value, json};
 
@@ -146,13 +147,29 @@ struct Questions {
     pass: Duration,
 }
 
-/// What one pass on one thread found.
+/// What passes on one thread found.
 #[derive(Default)]
 struct Pass {
     hits: usize,
     wanted: usize,
     queries: usize,
     counters: SearchCounters,
+}
+
+impl Pass {
+    fn take(&mut self, case: &Case, answered: Answered) {
+        for (number, found) in &answered.answers {
+            let truth = &case.truth[*number][..K.min(case.truth[*number].len())];
+            self.hits += found.iter().filter(|candidate| truth.contains(&candidate.row)).count();
+            self.wanted += truth.len();
+        }
+        self.queries += answered.answers.len();
+        self.counters.add(&answered.counters);
+    }
+
+    fn recall(&self) -> f64 {
+        self.hits as f64 / self.wanted.max(1) as f64
+    }
 }
 
 impl Questions {
@@ -191,16 +208,15 @@ impl Questions {
         for repeat in 0..self.repeats {
             let order = shuffled(self.queries.len(), SEED + repeat as u64);
             let (warming, asked) = order.split_at(WARMING.min(order.len() / 2));
-            self.ask(index, case, &params, warming, Duration::MAX);
+            self.batch(warming).ask(index, case, &params, Duration::MAX);
+            let batch = self.batch(asked);
             let (cpu_started, started) = (host::thread_time(), Instant::now());
-            let pass = self.ask(index, case, &params, asked, self.pass);
-            let took = started.elapsed().as_secs_f64();
-            rates.push(pass.queries as f64 / took);
-            cpu_rates.push(pass.queries as f64 / (host::thread_time() - cpu_started).as_secs_f64());
-            sum.hits += pass.hits;
-            sum.wanted += pass.wanted;
-            sum.queries += pass.queries;
-            sum.counters.add(&pass.counters);
+            let answered = batch.ask(index, case, &params, self.pass);
+            let (took, cpu) = (started.elapsed(), host::thread_time() - cpu_started);
+            let queries = answered.answers.len() as f64;
+            rates.push(queries / took.as_secs_f64());
+            cpu_rates.push(queries / cpu.as_secs_f64());
+            sum.take(case, answered);
         }
         let rate = median(&mut rates);
         for repeat in 0..self.repeats {
@@ -208,7 +224,7 @@ impl Questions {
             let count = ((2.0 * rate * self.pass.as_secs_f64()) as usize).max(QUERIES_MIN).min(order.len());
             two.push(count as f64 / self.two_threads(index, case, &params, &order[..count]).as_secs_f64());
         }
-        let recall = sum.hits as f64 / sum.wanted.max(1) as f64;
+        let recall = sum.recall();
         let walks = sum.counters.graph_walks as f64 / sum.queries as f64;
         // Under a filter the index may scan its codes.
         assert!(exact || case.allow.is_some() || walks == 1.0, "the graph answers where all rows are asked for");
@@ -224,20 +240,29 @@ impl Questions {
         recall
     }
 
-    /// How long two threads, which are there and warm before the clock starts, take for half of some queries each.
+    /// How long two threads, which are there and warm before the clock starts, take for some queries; each takes the next one.
     fn two_threads(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, numbers: &[usize]) -> Duration {
-        let (start, halves) = (Barrier::new(2), numbers.chunks(numbers.len().div_ceil(2)));
-        let half = &|numbers: &[usize]| {
-            self.ask(index, case, params, &numbers[..WARMING.min(numbers.len())], Duration::MAX);
+        let (batch, warming, start) = (self.batch(numbers), &numbers[..WARMING.min(numbers.len())], Barrier::new(2));
+        let one = || {
+            self.batch(warming).ask(index, case, params, Duration::MAX);
             start.wait();
             let started = Instant::now();
-            self.ask(index, case, params, numbers, Duration::MAX);
+            batch.ask(index, case, params, Duration::MAX);
             started.elapsed()
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = halves.map(|numbers| scope.spawn(move || half(numbers))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("a thread")).max().expect("two threads")
+            let other = scope.spawn(one);
+            one().max(other.join().expect("a thread"))
         })
+    }
+
+    /// Some queries, one after the other in memory, as the peers' batches are.
+    fn batch<'a>(&self, numbers: &'a [usize]) -> Batch<'a> {
+        Batch {
+            numbers,
+            queries: numbers.iter().flat_map(|&number| self.queries[number].iter().copied()).collect(),
+            next: AtomicUsize::new(0),
+        }
     }
 
     /// What a search of so few rows costs by comparing them all, and by a graph at the default breadth; the least of all passes.
@@ -255,10 +280,13 @@ impl Questions {
             let (mut micros, mut recall) = (f64::INFINITY, 0.0);
             for repeat in 0..self.repeats.max(5) {
                 let order = shuffled(self.queries.len(), SEED + repeat as u64);
+                let batch = self.batch(&order);
                 let started = Instant::now();
-                let pass = self.ask(index, &all, params, &order, self.pass);
-                micros = micros.min(started.elapsed().as_secs_f64() * 1e6 / pass.queries as f64);
-                recall = pass.hits as f64 / pass.wanted as f64;
+                let answered = batch.ask(index, &all, params, self.pass);
+                micros = micros.min(started.elapsed().as_secs_f64() * 1e6 / answered.answers.len() as f64);
+                let mut pass = Pass::default();
+                pass.take(&all, answered);
+                recall = pass.recall();
             }
             (micros, recall)
         };
@@ -268,23 +296,36 @@ impl Questions {
             "flat_us": rounded(flat_us, 1), "graph_us": rounded(graph_us, 1), "recall": rounded(recall, 4),
         }));
     }
+}
 
-    /// Asks queries by their numbers, in order, until the time is over.
-    fn ask(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, numbers: &[usize], time: Duration) -> Pass {
-        let (budget, started) = (endless(), Instant::now());
-        let mut pass = Pass::default();
-        for &number in numbers {
-            let query = &self.queries[number];
-            let found = index.search(query, params, case.allow.as_ref(), &budget, &mut pass.counters).expect("an answer");
-            let truth = &case.truth[number][..K.min(case.truth[number].len())];
-            pass.hits += found.iter().filter(|candidate| truth.contains(&candidate.row)).count();
-            pass.wanted += truth.len();
-            pass.queries += 1;
-            if pass.queries >= QUERIES_MIN && started.elapsed() > time {
+/// Queries that are asked in this order, each once, by whoever takes the next.
+struct Batch<'a> {
+    numbers: &'a [usize],
+    queries: Vec<f32>,
+    next: AtomicUsize,
+}
+
+/// What one thread was answered: the number of each query and what was found.
+struct Answered {
+    answers: Vec<(usize, Vec<Candidate>)>,
+    counters: SearchCounters,
+}
+
+impl Batch<'_> {
+    /// Asks until none is left or the time is over. What is found is kept and looked at later, which takes time too.
+    fn ask(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, time: Duration) -> Answered {
+        let (budget, started, dimension) = (endless(), Instant::now(), self.queries.len() / self.numbers.len());
+        let (mut answers, mut counters) = (Vec::with_capacity(self.numbers.len()), SearchCounters::default());
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(&number) = self.numbers.get(at) else { break };
+            let query = &self.queries[at * dimension..][..dimension];
+            answers.push((number, index.search(query, params, case.allow.as_ref(), &budget, &mut counters).expect("an answer")));
+            if answers.len() >= QUERIES_MIN && started.elapsed() > time {
                 break;
             }
         }
-        pass
+        Answered { answers, counters }
     }
 }
 
