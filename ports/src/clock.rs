@@ -61,6 +61,10 @@ pub trait Executor: Send + Sync + 'static {
     /// the processors than what answers requests.
     fn background(&self, name: &'static str, job: Box<dyn FnOnce() + Send>);
 
+    /// Runs a computation of which nobody knows how long it takes, on a thread of its own. It has as much claim to the processors as
+    /// what answers requests for as long as it is short, and the least of all from its start where it is suspected of being long.
+    fn beside(&self, name: &'static str, is_suspect: bool, job: Box<dyn FnOnce() + Send>);
+
     /// Runs a task that computes much between its waits, with less claim to the processors than what answers requests.
     fn spawn_background(&self, name: &'static str, task: BoxFuture);
 

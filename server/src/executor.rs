@@ -8,18 +8,16 @@ use std::{io, thread};
 use proximadb_ports::{BoxFuture, Executor};
 use tokio::runtime::Handle;
 
-type Job = Box<dyn FnOnce() + Send>;
+use crate::precedence::{Watch, give_precedence, give_way_to_all};
 
-/// How nice background work is to the rest, of 0 to 19: it gets about a tenth of a processor that a request wants too, so that a build
-/// under full load goes on all the same (docs/decisions/0015-memory-budget.adoc).
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICE: i32 = 10;
+type Job = Box<dyn FnOnce() + Send>;
 
 /// The executor of a server. The queue of computations is bounded by the engine, which waits for a place before it asks.
 pub(crate) struct ServerExecutor {
     runtime: Handle,
     queue: Arc<Queue>,
     threads: usize,
+    watch: Arc<Watch>,
 }
 
 /// Computations that wait for a thread. One that comes wakes one thread, and no thread waits for another.
@@ -59,16 +57,17 @@ impl Drop for ServerExecutor {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
         self.queue.arrived.notify_all();
+        self.watch.close();
     }
 }
 
 impl ServerExecutor {
-    /// Starts `threads` compute threads, at least one.
+    /// Starts `threads` compute threads, at least one, and one that watches those of plugins.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(runtime: Handle, threads: usize) -> io::Result<Arc<Self>> {
-        let executor = Arc::new(Self { runtime, queue: Arc::default(), threads: threads.max(1) });
+        let executor = Arc::new(Self { runtime, queue: Arc::default(), threads: threads.max(1), watch: Watch::start()? });
         for i in 0..executor.threads {
             let queue = Arc::clone(&executor.queue);
             thread::Builder::new().name(format!("compute-{i}")).spawn(move || work(&queue))?;
@@ -83,18 +82,12 @@ fn work(queue: &Queue) {
     }
 }
 
-/// Lets the threads that answer requests go before this one, and before those that it starts, when all want a processor. The runtime's
-/// blocking threads must not be among these: file systems start theirs from tasks of the runtime (`deadlined`), never from here.
-#[cfg(target_os = "linux")]
-fn give_precedence() {
-    // On Linux a priority is a thread's own, though POSIX says a process's (setpriority(2), "C library/kernel differences").
-    if let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICE) {
-        tracing::debug!(%error, "background work runs at full priority");
+/// Starts a thread. Where none can be had, what it would have done is dropped, and whoever waits for it learns that.
+fn spawn(name: &'static str, job: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(job) {
+        tracing::error!(name, %error, "no thread could be started");
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn give_precedence() {}
 
 fn run(what: &str, job: Job) {
     if catch_unwind(AssertUnwindSafe(job)).is_err() {
@@ -117,9 +110,18 @@ impl Executor for ServerExecutor {
             give_precedence();
             run(name, job);
         };
-        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(in_background) {
-            tracing::error!(name, %error, "no thread could be started for background work");
-        }
+        spawn(name, in_background);
+    }
+
+    fn beside(&self, name: &'static str, is_suspect: bool, job: Job) {
+        let watch = Arc::clone(&self.watch);
+        spawn(name, move || {
+            if is_suspect {
+                give_way_to_all();
+                return run(name, job);
+            }
+            watch.over(|| run(name, job));
+        });
     }
 
     fn spawn_background(&self, name: &'static str, task: BoxFuture) {

@@ -9,6 +9,7 @@ mod log_mark;
 mod memory;
 mod places;
 mod plugins;
+mod precedence;
 mod registry;
 mod sample;
 mod telemetry;

@@ -103,6 +103,10 @@ impl Executor for SimExecutor {
         self.run(job);
     }
 
+    fn beside(&self, _name: &'static str, _is_suspect: bool, job: Box<dyn FnOnce() + Send>) {
+        self.run(job);
+    }
+
     fn spawn_background(&self, name: &'static str, task: BoxFuture) {
         self.spawn(name, task);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,8 +39,15 @@ pub(crate) struct Env {
     /// Places in the queue of computations.
     compute_places: Semaphore,
     /// Places for the computations of each metric plugin, so that one that is slow keeps no other waiting.
-    plugin_places: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    plugin_lanes: Mutex<BTreeMap<String, Arc<PluginLane>>>,
     problems: Mutex<BTreeMap<String, String>>,
+}
+
+/// What keeps the computations of one metric plugin from those of others.
+struct PluginLane {
+    places: Semaphore,
+    /// Whether its last one broke the contract, and the next may take as long as it is let.
+    is_suspect: AtomicBool,
 }
 
 /// Computations that run or wait.
@@ -82,7 +90,7 @@ impl Env {
             own_graphs: Semaphore::new(1),
             file_scans: Semaphore::new(FILE_SCANS_MAX),
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
-            plugin_places: Mutex::default(),
+            plugin_lanes: Mutex::default(),
             problems,
         }
     }
@@ -139,7 +147,8 @@ impl Env {
     }
 
     /// Runs what computes with a metric and waits for its answer: on the bounded pool, or on a thread of its own where the metric is a
-    /// plugin's, since nobody knows how long that takes. Of each plugin as many run at a time as there are threads in the pool.
+    /// plugin's, since nobody knows how long that takes. Of each plugin as many run at a time as there are threads in the pool, and one
+    /// that failed last time lets everything else go first.
     ///
     /// # Errors
     /// Its own; `Internal` when it panicked.
@@ -152,13 +161,20 @@ impl Env {
         job: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let MetricKind::Wasm(name) = metric else { return self.compute(job).await };
-        let places = {
-            let mut places = self.plugin_places.lock().unwrap_or_else(PoisonError::into_inner);
-            let free = || Arc::new(Semaphore::new(self.executor.compute_threads().max(1)));
-            Arc::clone(places.entry(name.clone()).or_insert_with(free))
+        let lane = {
+            let mut lanes = self.plugin_lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = || {
+                let places = Semaphore::new(self.executor.compute_threads().max(1));
+                Arc::new(PluginLane { places, is_suspect: AtomicBool::new(false) })
+            };
+            Arc::clone(lanes.entry(name.clone()).or_insert_with(free))
         };
-        let _place = places.acquire().await;
-        self.background("plugin", job).await
+        let _place = lane.places.acquire().await;
+        let (reply, answer) = oneshot::channel();
+        self.executor.beside("plugin", lane.is_suspect.load(Ordering::Relaxed), Box::new(move || drop(reply.send(job()))));
+        let done = answer.await.unwrap_or_else(|_| Err(panicked()));
+        lane.is_suspect.store(matches!(&done, Err(error) if error.fault == Fault::Plugin), Ordering::Relaxed);
+        done
     }
 
     /// The metric of a collection.
