@@ -8,14 +8,17 @@ use std::{io, thread};
 /// under full load goes on all the same (docs/decisions/0015-memory-budget.adoc).
 const BACKGROUND_NICE: i32 = 10;
 
-/// Time between two looks at what runs; the second that finds a computation lets everything else go before it.
+/// Time between two looks at what runs.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-const LOOKS: u32 = 2;
+/// The look from which on a computation is as nice as background work.
+const LONG_LOOKS: u32 = 3;
+/// The look from which on it gives way to all: after some fifty milliseconds, half of what one call of a plugin may take.
+const LAST_LOOKS: u32 = 25;
 /// Looks that find nothing before nobody looks any more until something comes.
-const IDLE_LOOKS: u32 = 250;
+const QUIET_LOOKS: u32 = 250;
 
 #[cfg(target_os = "linux")]
-type Thread = rustix::process::Pid;
+type Thread = (rustix::process::Pid, thread_priority::ThreadId);
 #[cfg(not(target_os = "linux"))]
 type Thread = ();
 
@@ -27,32 +30,35 @@ pub(crate) fn give_precedence() {
 
 #[cfg(target_os = "linux")]
 fn this_thread() -> Thread {
-    rustix::thread::gettid()
+    (rustix::thread::gettid(), thread_priority::thread_native_id())
 }
 
 #[cfg(target_os = "linux")]
-fn lower(thread: Thread) {
+fn lower((thread, _): Thread) {
     // On Linux a priority is a thread's own, though POSIX says a process's (setpriority(2), "C library/kernel differences").
     if let Err(error) = rustix::process::setpriority_process(Some(thread), BACKGROUND_NICE) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
 }
 
-/// Lets everything else on the machine go before this thread. The nicest of threads may still finish its turn, four milliseconds where the
-/// system's clock ticks 250 times a second, before one that has just woken; one that is idle by policy gives way at once (sched(7)).
-#[cfg(target_os = "linux")]
+/// Lets everything else on the machine go before this thread.
 pub(crate) fn give_way_to_all() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-    };
+    idle(this_thread());
+}
+
+/// The nicest of threads may still finish its turn, four milliseconds where the system's clock ticks 250 times a second, before one that has
+/// just woken; one that is idle by policy gives way at once (sched(7)).
+#[cfg(target_os = "linux")]
+fn idle((_, thread): Thread) {
+    use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy};
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+    if let Err(error) = set_thread_priority_and_policy(thread, ThreadPriority::Min, idle) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn give_way_to_all() {}
+fn idle((): Thread) {}
 
 #[cfg(not(target_os = "linux"))]
 fn this_thread() {}
@@ -68,7 +74,7 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct Running {
-    /// Those that have their full priority, and the looks that have found them.
+    /// Those that may have to let others go, and the looks that have found them.
     threads: Vec<(Thread, u32)>,
     is_watched: bool,
     is_closed: bool,
@@ -106,22 +112,24 @@ impl Watch {
 
     fn look(&self) {
         let mut running = self.lock();
-        let mut idle = 0;
+        let mut quiet = 0;
         while !running.is_closed {
             if running.is_watched {
                 running = self.arrived.wait_timeout(running, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
             } else {
                 running = self.arrived.wait(running).unwrap_or_else(PoisonError::into_inner);
-                idle = 0;
+                quiet = 0;
             }
-            idle = if running.threads.is_empty() { idle + 1 } else { 0 };
-            running.is_watched = idle < IDLE_LOOKS;
+            quiet = if running.threads.is_empty() { quiet + 1 } else { 0 };
+            running.is_watched = quiet < QUIET_LOOKS;
             running.threads.retain_mut(|(thread, looks)| {
                 *looks += 1;
-                if *looks > LOOKS {
-                    lower(*thread);
+                match *looks {
+                    LONG_LOOKS => lower(*thread),
+                    LAST_LOOKS => idle(*thread),
+                    _ => {}
                 }
-                *looks <= LOOKS
+                *looks < LAST_LOOKS
             });
         }
     }
@@ -137,7 +145,7 @@ mod tests {
     use super::*;
 
     fn nice() -> i32 {
-        rustix::process::getpriority_process(Some(this_thread())).expect("a priority")
+        rustix::process::getpriority_process(Some(this_thread().0)).expect("a priority")
     }
 
     #[test]
@@ -155,17 +163,22 @@ mod tests {
         let before = nice();
         assert_eq!(run(|| ()), before);
         assert_eq!(run(|| while nice() < BACKGROUND_NICE {}), BACKGROUND_NICE);
+        run(|| while !is_idle() {});
         assert_eq!(nice(), before, "nobody else's priority is touched");
         watch.close();
     }
 
+    fn is_idle() -> bool {
+        let idle = thread_priority::ThreadSchedulePolicy::Normal(thread_priority::NormalThreadSchedulePolicy::Idle);
+        thread_priority::thread_schedule_policy().expect("a policy") == idle
+    }
+
     #[test]
     fn a_suspect_gives_way_to_all() {
-        let policy = thread::spawn(|| {
+        let suspect = thread::spawn(|| {
             give_way_to_all();
-            thread_priority::thread_schedule_policy().expect("a policy")
+            is_idle()
         });
-        let idle = thread_priority::ThreadSchedulePolicy::Normal(thread_priority::NormalThreadSchedulePolicy::Idle);
-        assert_eq!(policy.join().expect("it ends"), idle);
+        assert!(suspect.join().expect("it ends") && !is_idle());
     }
 }
