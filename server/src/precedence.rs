@@ -6,6 +6,7 @@ use std::{io, thread};
 
 /// How nice background work is to the rest, of 0 to 19: it gets about a tenth of a processor that a request wants too, so that a build
 /// under full load goes on all the same (docs/decisions/0015-memory-budget.adoc).
+#[cfg(target_os = "linux")]
 const BACKGROUND_NICE: i32 = 10;
 
 /// Time between two looks at what runs.
