@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use proximadb_axis::GraphFactory;
-use proximadb_model::{Candidate, RowSet};
+use proximadb_model::{Candidate, RowSet, TopK};
 use proximadb_ports::{Budget, IndexFactory, IndexSpec, Metric, Originals, Result, SearchCounters, SearchParams, VectorIndex, Vectors};
 use serde_json::json;
 
@@ -84,19 +84,17 @@ impl VectorIndex for Lean {
         let rows = self.graph.shortlist(query, params, allow, budget, counters)?.expect("a walk needs no originals");
         let mut scorer = self.metric.prepare(query)?;
         let mut bytes = vec![0; self.dimension * size_of::<f32>()];
-        let mut found = Vec::with_capacity(rows.len());
+        counters.distances += rows.len() as u64;
+        let mut top = TopK::new(params.k);
         for row in rows {
             let at = u64::from(row) * bytes.len() as u64;
             self.file.read_exact_at(&mut bytes, at).expect("a row of the file");
             let vector: Vec<f32> = bytes.as_chunks().0.iter().map(|component| f32::from_le_bytes(*component)).collect();
             let mut key = [0.0];
             scorer.keys(&vector, &mut key)?;
-            found.push(Candidate { row, key: key[0] });
+            top.push(Candidate { row, key: key[0] });
         }
-        counters.distances += found.len() as u64;
-        found.sort_by(|a, b| a.key.total_cmp(&b.key));
-        found.truncate(params.k);
-        Ok(found)
+        Ok(top.into_sorted())
     }
 
     fn save(&self, _segment_checksum: u32) -> Option<Bytes> {
