@@ -18,6 +18,7 @@ use proximadb_plugins::{BreakerOptions, Interruption, MetricPlugin, PluginHost, 
 use proximadb_ports::{Assigner, Clock, Fault, Metric, PluginList, PluginStatus, PortError, Result, chain};
 use tokio::task::spawn_blocking;
 
+use crate::precedence::long_call;
 use crate::registry::store_options;
 use crate::say;
 
@@ -199,7 +200,7 @@ impl Loader<'_> {
         if let Some((_, host)) = self.hosts.iter().find(|(there, _)| *there == options) {
             return Ok(Arc::clone(host));
         }
-        let host = Arc::new(PluginHost::new(options.clone(), Arc::clone(self.clock))?);
+        let host = Arc::new(PluginHost::with_long_calls(options.clone(), Arc::clone(self.clock), long_call)?);
         self.hosts.push((options, Arc::clone(&host)));
         Ok(host)
     }
@@ -211,7 +212,7 @@ pub(crate) fn options_of(limits: &PluginLimits) -> PluginOptions {
     let standard = PluginOptions::default();
     let tick = match standard.interruption {
         Interruption::Time { tick, .. } => tick,
-        Interruption::Fuel { .. } => Duration::from_millis(10),
+        Interruption::Fuel { .. } => Duration::from_millis(2),
     };
     PluginOptions {
         component_bytes_max: size(limits.component_bytes_max),

@@ -1,5 +1,6 @@
 //! Which threads let which go first, where the system has priorities of threads. Refuses to know what they compute.
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
@@ -13,8 +14,6 @@ const BACKGROUND_NICE: i32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// The look from which on a computation is as nice as background work.
 const LONG_LOOKS: u32 = 3;
-/// The look from which on it gives way to all: after some fifty milliseconds, half of what one call of a plugin may take.
-const LAST_LOOKS: u32 = 25;
 /// Looks that find nothing before nobody looks any more until something comes.
 const QUIET_LOOKS: u32 = 250;
 
@@ -42,9 +41,21 @@ fn lower((thread, _): Thread) {
     }
 }
 
-/// Lets everything else on the machine go before this thread.
+thread_local! {
+    /// Whether this thread computes under [`Watch::over`] and ends after it.
+    static IS_WATCHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets everything else on the machine go before this thread, for the rest of its life.
 pub(crate) fn give_way_to_all() {
     idle(this_thread());
+}
+
+/// One call of a plugin takes long: its thread gives way to all if it is one of those that end with their computation.
+pub(crate) fn long_call() {
+    if IS_WATCHED.get() {
+        give_way_to_all();
+    }
 }
 
 /// The nicest of threads may still finish its turn, four milliseconds where the system's clock ticks 250 times a second, before one that has
@@ -106,6 +117,7 @@ impl Watch {
             self.arrived.notify_all();
         }
         drop(running);
+        IS_WATCHED.set(true);
         job();
         // Gone from the list before it is gone: the system may give its number to another.
         self.lock().threads.retain(|(thread, _)| *thread != this);
@@ -125,12 +137,11 @@ impl Watch {
             running.is_watched = quiet < QUIET_LOOKS;
             running.threads.retain_mut(|(thread, looks)| {
                 *looks += 1;
-                match *looks {
-                    LONG_LOOKS => lower(*thread),
-                    LAST_LOOKS => idle(*thread),
-                    _ => {}
+                let is_long = *looks >= LONG_LOOKS;
+                if is_long {
+                    lower(*thread);
                 }
-                *looks < LAST_LOOKS
+                !is_long
             });
         }
     }
@@ -164,8 +175,12 @@ mod tests {
         let before = nice();
         assert_eq!(run(|| ()), before);
         assert_eq!(run(|| while nice() < BACKGROUND_NICE {}), BACKGROUND_NICE);
-        run(|| while !is_idle() {});
-        assert_eq!(nice(), before, "nobody else's priority is touched");
+        run(|| {
+            long_call();
+            assert!(is_idle());
+        });
+        long_call();
+        assert!(nice() == before && !is_idle(), "nobody else's priority is touched");
         watch.close();
     }
 

@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float32Type;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding};
+use proximadb_kernels::ask_for_huge_pages;
 use proximadb_model::Projection;
 use proximadb_ports::Result;
 
@@ -87,8 +88,9 @@ pub(crate) async fn read(reader: &ViperReader, rows: Range<usize>) -> Result<Vec
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    // Of the right size at once: memory that grows is paid for several times.
+    // Of the right size at once: memory that grows is paid for several times. Searches pick rows from all over it.
     let mut vectors = Vec::with_capacity(components);
+    ask_for_huge_pages(vectors.spare_capacity_mut());
     match &reader.places {
         Some(places) => {
             let window_rows = (WINDOW_BYTES / (dimension * size_of::<f32>())).max(1);

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proximadb_kernels::{decode_f16, normalize};
+use proximadb_kernels::{ask_for_huge_pages, decode_f16, normalize};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -55,7 +55,10 @@ impl Npy {
             return Err(format!("{}: has {}, not <f2", self.path.display(), self.descriptor).into());
         }
         let halves: Vec<u16> = self.body.as_chunks::<2>().0.iter().map(|half| u16::from_le_bytes(*half)).collect();
-        let mut components = vec![0.0; halves.len()];
+        // As segments have their vectors in memory.
+        let mut components = Vec::with_capacity(halves.len());
+        ask_for_huge_pages(components.spare_capacity_mut());
+        components.resize(halves.len(), 0.0);
         decode_f16(&halves, &mut components);
         match components.chunks_mut(self.columns).position(|row| !normalize(row)) {
             Some(row) => Err(format!("{}: row {row} has no direction", self.path.display()).into()),

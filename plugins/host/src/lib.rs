@@ -13,6 +13,7 @@ mod plugin_error;
 mod plugin_host;
 mod sandbox;
 mod ticker;
+mod walls;
 mod wasm_assigner;
 mod wasm_metric;
 

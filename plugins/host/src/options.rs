@@ -37,7 +37,7 @@ impl Default for PluginOptions {
             table_elements_max: 10_000,
             instances_max: 4,
             stack_bytes_max: 512 << 10,
-            interruption: Interruption::Time { tick: Duration::from_millis(10), call_max: Duration::from_millis(100) },
+            interruption: Interruption::Time { tick: Duration::from_millis(2), call_max: Duration::from_millis(100) },
             block_bytes_max: 1 << 20,
             warm_instances_max: 8,
             cache_dir: None,
@@ -49,11 +49,12 @@ impl Default for PluginOptions {
 /// What ends a call that takes too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interruption {
-    /// Real time, looked at by a thread of the host's once a tick; a call ends between `call_max` and two ticks later.
+    /// Processor time of the calling thread, looked at in time with a thread of the host's that ticks; a call ends between `call_max`
+    /// and two ticks later. What others take of the processor is not counted, up to fifty times `call_max` in all.
     Time {
-        /// Time between two looks.
+        /// Time between two ticks.
         tick: Duration,
-        /// Time of one call.
+        /// Processor time of one call.
         call_max: Duration,
     },
     /// Instructions, roughly: the same call always ends at the same place, as simulations need it. Costs more.

@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use proximadb_model::is_plugin_name;
 use proximadb_ports::{Clock, PortError};
+use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
-use wasmtime::{Store, StoreLimits};
 
 use crate::breaker::Breaker;
 use crate::plugin_error::PluginError;
 use crate::sandbox::Sandbox;
+use crate::walls::Walls;
 
 /// A compiled component under its name in the configuration.
 pub(crate) struct Plugin {
     pub(crate) name: String,
     pub(crate) sha256: [u8; 32],
     pub(crate) sandbox: Arc<Sandbox>,
-    component: InstancePre<StoreLimits>,
+    component: InstancePre<Walls>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
     calls: AtomicU64,
@@ -74,7 +75,7 @@ impl Plugin {
     ///
     /// # Errors
     /// A start that traps or runs into a limit.
-    pub(crate) fn instance(&self) -> Result<(Store<StoreLimits>, Instance), PluginError> {
+    pub(crate) fn instance(&self) -> Result<(Store<Walls>, Instance), PluginError> {
         let mut store = self.sandbox.store()?;
         let instance = self.component.instantiate(&mut store).map_err(PluginError::trapped)?;
         Ok((store, instance))

@@ -25,7 +25,16 @@ impl PluginHost {
     /// # Errors
     /// `Invalid` for limits that contradict each other; `Unavailable` when the thread that watches the time cannot be had.
     pub fn new(options: PluginOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Self { sandbox: Arc::new(Sandbox::new(options)?), clock })
+        Self::with_long_calls(options, clock, || ())
+    }
+
+    /// As [`PluginHost::new`]; a call that has computed for one to two ticks of [`Interruption::Time`](crate::Interruption::Time) runs
+    /// `long_call`, once and on its own thread, which may let others go first from then on.
+    ///
+    /// # Errors
+    /// As [`PluginHost::new`].
+    pub fn with_long_calls(options: PluginOptions, clock: Arc<dyn Clock>, long_call: fn()) -> Result<Self> {
+        Ok(Self { sandbox: Arc::new(Sandbox::new(options, long_call)?), clock })
     }
 
     /// A metric for vectors of `dimension` components from the component `bytes`, which must have the digest `sha256` where one

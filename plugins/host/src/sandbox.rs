@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use proximadb_ports::{Fault, PortError};
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Store};
 
 use crate::options::{Interruption, PluginOptions};
 use crate::plugin_error::PluginError;
 use crate::ticker::Ticker;
+use crate::walls::{self, Walls};
 
 /// Compiled components that are kept for the next plugin of the same bytes, such as a metric for another dimension.
 const COMPILED_MAX: usize = 64;
@@ -19,15 +20,16 @@ const COMPILED_MAX: usize = 64;
 pub(crate) struct Sandbox {
     engine: Engine,
     options: PluginOptions,
+    long_call: fn(),
     compiled: Mutex<HashMap<[u8; 32], Component>>,
-    /// Ticks as long as anybody can call a plugin.
-    _ticker: Option<Ticker>,
+    /// None where instructions are counted.
+    ticker: Option<Ticker>,
 }
 
 impl Sandbox {
     /// # Errors
     /// `Invalid` for limits that contradict each other; `Unavailable` when no thread can be had.
-    pub(crate) fn new(options: PluginOptions) -> Result<Self, PortError> {
+    pub(crate) fn new(options: PluginOptions, long_call: fn()) -> Result<Self, PortError> {
         const OP: &str = "plugins.open";
         let mut config = Config::new();
         // The results of these depend on the processor, or nobody needs them: a small surface is the better wall.
@@ -53,13 +55,13 @@ impl Sandbox {
             Interruption::Time { tick, .. } if tick.is_zero() => {
                 return Err(PortError::new(Fault::Invalid, OP, "the options", "time must pass between two ticks"));
             }
-            Interruption::Time { tick, .. } => {
+            Interruption::Time { tick, call_max } => {
                 let no_thread = |error| PortError::new(Fault::Unavailable, OP, "the ticker", "no thread can be had").with_source(error);
-                Some(Ticker::start(engine.clone(), tick).map_err(no_thread)?)
+                Some(Ticker::start(engine.clone(), tick, walls::ticks_max(tick, call_max)).map_err(no_thread)?)
             }
             Interruption::Fuel { .. } => None,
         };
-        Ok(Self { engine, options, compiled: Mutex::default(), _ticker: ticker })
+        Ok(Self { engine, options, long_call, compiled: Mutex::default(), ticker })
     }
 
     pub(crate) fn options(&self) -> &PluginOptions {
@@ -70,7 +72,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub(crate) fn compile(&self, bytes: &[u8], expected: Option<[u8; 32]>) -> Result<(InstancePre<StoreLimits>, [u8; 32]), PluginError> {
+    pub(crate) fn compile(&self, bytes: &[u8], expected: Option<[u8; 32]>) -> Result<(InstancePre<Walls>, [u8; 32]), PluginError> {
         let max = self.options.component_bytes_max;
         if bytes.len() > max {
             return Err(PluginError::TooLarge { bytes: bytes.len(), max });
@@ -104,17 +106,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// None that a plugin could cause.
-    pub(crate) fn store(&self) -> Result<Store<StoreLimits>, PluginError> {
-        let options = &self.options;
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(options.memory_bytes_max)
-            .memories(1)
-            .table_elements(options.table_elements_max)
-            .tables(options.instances_max)
-            .instances(options.instances_max)
-            .build();
-        let mut store = Store::new(&self.engine, limits);
-        store.limiter(|limits| limits);
+    pub(crate) fn store(&self) -> Result<Store<Walls>, PluginError> {
+        let mut store = Store::new(&self.engine, Walls::new(&self.options, self.long_call, self.ticker.as_ref().and_then(Ticker::waker)));
+        store.limiter(|walls| &mut walls.limits);
+        if matches!(self.options.interruption, Interruption::Time { .. }) {
+            store.epoch_deadline_callback(|mut store| Ok(store.data_mut().look()));
+        }
         self.allow_a_call(&mut store)?;
         Ok(store)
     }
@@ -123,12 +120,11 @@ impl Sandbox {
     ///
     /// # Errors
     /// None that a plugin could cause.
-    pub(crate) fn allow_a_call(&self, store: &mut Store<StoreLimits>) -> Result<(), PluginError> {
+    pub(crate) fn allow_a_call(&self, store: &mut Store<Walls>) -> Result<(), PluginError> {
         match self.options.interruption {
-            Interruption::Time { tick, call_max } => {
-                // One more, since the present tick is under way already.
-                let ticks = call_max.as_nanos().div_ceil(tick.as_nanos().max(1)).saturating_add(1);
-                store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
+            Interruption::Time { .. } => {
+                let ticks = store.data_mut().begin();
+                store.set_epoch_deadline(ticks);
                 Ok(())
             }
             Interruption::Fuel { call_max } => store.set_fuel(call_max).map_err(PluginError::Trapped),

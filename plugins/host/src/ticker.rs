@@ -2,38 +2,114 @@
 //! moves; under simulation the host counts instructions instead and has no such thread.
 
 use std::io;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// Moves the engine's epoch on once a tick, until it is dropped.
+/// Moves the engine's epoch on once a tick while there are calls, until it is dropped.
 pub(crate) struct Ticker {
-    stop: Option<Sender<()>>,
+    calls: Arc<Calls>,
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Default)]
+struct Calls {
+    /// Whether a call was begun or looked at since the last tick.
+    came: AtomicBool,
+    /// Whether nothing ticks until the next call.
+    is_resting: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// Keeps a ticker awake.
+#[derive(Clone)]
+pub(crate) struct Waker {
+    calls: Arc<Calls>,
+    thread: thread::Thread,
+}
+
+impl Waker {
+    /// A call begins, or goes on.
+    pub(crate) fn wake(&self) {
+        self.calls.came.store(true, Ordering::SeqCst);
+        if self.calls.is_resting.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+}
+
 impl Ticker {
+    /// Rests after so many ticks at which no call was new or looked at.
+    ///
     /// # Errors
     /// No thread can be had.
-    pub(crate) fn start(engine: Engine, tick: Duration) -> io::Result<Self> {
-        let (stop, stopped) = channel::<()>();
+    pub(crate) fn start(engine: Engine, tick: Duration, quiet_max: u64) -> io::Result<Self> {
+        let calls = Arc::<Calls>::default();
+        let seen = Arc::clone(&calls);
         let thread = Builder::new().name("plugin-ticker".to_owned()).spawn(move || {
-            while stopped.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
+            let mut quiet = 0;
+            while !seen.is_over.load(Ordering::SeqCst) {
+                thread::park_timeout(tick);
                 engine.increment_epoch();
+                quiet = if seen.came.swap(false, Ordering::SeqCst) { 0 } else { quiet + 1 };
+                if quiet > quiet_max {
+                    seen.rest();
+                    quiet = 0;
+                }
             }
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { calls, thread: Some(thread) })
+    }
+
+    /// What calls keep it awake with. None once it is being dropped.
+    pub(crate) fn waker(&self) -> Option<Waker> {
+        let thread = self.thread.as_ref()?.thread().clone();
+        Some(Waker { calls: Arc::clone(&self.calls), thread })
+    }
+}
+
+impl Calls {
+    /// Returns with the next call. Either that sees the rest, or the rest sees it.
+    fn rest(&self) {
+        self.is_resting.store(true, Ordering::SeqCst);
+        while !self.came.load(Ordering::SeqCst) && !self.is_over.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        self.is_resting.store(false, Ordering::SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop.take();
+        self.calls.is_over.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // The thread has no way to panic, and there would be nobody to tell.
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_without_calls_and_goes_on_with_the_next() {
+        let ticker = Ticker::start(Engine::default(), Duration::from_micros(100), 3).expect("a thread");
+        let waker = ticker.waker().expect("it is there");
+        let until = |is_resting: bool| {
+            while ticker.calls.is_resting.load(Ordering::SeqCst) != is_resting {
+                thread::yield_now();
+            }
+        };
+        for _ in 0..3 {
+            until(true);
+            waker.wake();
+            until(false);
         }
     }
 }

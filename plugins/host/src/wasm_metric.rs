@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proximadb_model::{MetricKind, ScoreKind, limits};
 use proximadb_ports::{Metric, MetricDescriptor, Result, Scorer, Traverse};
-use wasmtime::{Store, StoreLimits};
+use wasmtime::Store;
 
 use crate::bindings::metric::MetricPlugin;
 use crate::bindings::metric::exports::proximadb::plugin::metric::Descriptor;
 use crate::plugin::Plugin;
 use crate::plugin_error::PluginError;
+use crate::walls::Walls;
 
 /// Bytes of what a metric says about itself.
 const GUEST_NAME_BYTES_MAX: usize = 128;
@@ -35,7 +36,7 @@ struct Shared {
 
 /// An instance that has described itself and can score.
 struct Warm {
-    store: Store<StoreLimits>,
+    store: Store<Walls>,
     guest: MetricPlugin,
 }
 
@@ -191,7 +192,7 @@ pub(crate) fn check_world(plugin: &Plugin) -> std::result::Result<(), PluginErro
     instance(plugin).map(drop)
 }
 
-fn instance(plugin: &Plugin) -> std::result::Result<(Store<StoreLimits>, MetricPlugin), PluginError> {
+fn instance(plugin: &Plugin) -> std::result::Result<(Store<Walls>, MetricPlugin), PluginError> {
     let (mut store, instance) = plugin.instance()?;
     let wrong_world = |source| PluginError::WrongWorld { interface: "proximadb:plugin/metric@0.1.0", source };
     let guest = MetricPlugin::new(&mut store, &instance).map_err(wrong_world)?;

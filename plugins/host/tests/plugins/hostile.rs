@@ -1,9 +1,12 @@
 //! Guests that do harm: each is an error of its own plugin, and the host goes on serving another one.
 
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use proximadb_plugins::{BreakerOptions, Interruption, PluginOptions, PluginUse};
+use proximadb_plugins::{BreakerOptions, Interruption, PluginHost, PluginOptions, PluginUse};
 use proximadb_ports::{Fault, Metric, PortError};
+use proximadb_sim::SimClock;
 
 use crate::guests::{ECHO, Guest};
 use crate::{host_with, keys, options};
@@ -34,6 +37,22 @@ fn an_endless_loop_ends() {
     let error = harm(PluginOptions { interruption, ..options() }, &endless);
     assert_eq!(error.fault, Fault::Plugin);
     assert!(error.message.contains("took too long"), "{error:?}");
+}
+
+#[test]
+fn a_call_that_takes_long_is_told_of_on_its_own_thread() {
+    thread_local! {
+        static LONG_CALLS: Cell<u32> = const { Cell::new(0) };
+    }
+    let interruption = Interruption::Time { tick: Duration::from_millis(1), call_max: Duration::from_millis(100) };
+    let options = PluginOptions { interruption, ..options() };
+    let host = PluginHost::with_long_calls(options, Arc::new(SimClock::new()), || LONG_CALLS.set(LONG_CALLS.get() + 1)).expect("a host");
+    let good = host.load_metric("good", &Guest::default().component(), None, "", 1).expect("a metric");
+    keys(&*good, &[1.0], &[2.0]).expect("an answer");
+    assert_eq!(LONG_CALLS.get(), 0);
+    let endless = host.load_metric("endless", &Guest::scoring("(loop (br 0)) unreachable"), None, "", 1).expect("a metric");
+    keys(&*endless, &[1.0], &[2.0]).expect_err("it ends");
+    assert_eq!(LONG_CALLS.get(), 1);
 }
 
 #[test]
