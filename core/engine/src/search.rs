@@ -271,6 +271,7 @@ fn params_of(
     let facts = plan::SegmentFacts {
         rows: view.rows(),
         allowed: allow.map_or(view.rows(), RowSet::count),
+        dimension: snapshot.manifest.collection.spec.dimension.get(),
         approximate: view.is_graph() && index.kind != IndexKind::Flat,
         originals: view.index.has_originals(),
     };

@@ -35,6 +35,8 @@ const EFS: [usize; 15] = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512
 const RECALL_ENOUGH: f64 = 0.995;
 /// Queries that nobody counts, before those of a pass.
 const WARMING: usize = 10;
+/// A thread takes so much of a batch at a time, so that threads seldom wait for each other's counter and still end together.
+const SHARE: usize = 128;
 /// A pass has at least so many queries, however long they take.
 const QUERIES_MIN: usize = 50;
 
@@ -183,11 +185,15 @@ impl Questions {
         }
     }
 
+    fn dimension(&self) -> usize {
+        self.queries.first().map_or(0, Vec::len)
+    }
+
     /// One breadth after the other until nearly all is found, each as the engine would search a segment for it.
     fn curve(&self, system: &str, graph: &dyn VectorIndex, efs: &[usize], case: &Case) {
         for &ef in efs {
             let allowed = case.allow.as_ref().map_or(graph.rows(), RowSet::count);
-            let facts = SegmentFacts { rows: graph.rows(), allowed, approximate: true, originals: true };
+            let facts = SegmentFacts { rows: graph.rows(), allowed, dimension: self.dimension(), approximate: true, originals: true };
             let plan = plan_segment(facts, K, Effort::Breadth(ef));
             let recall = match plan.strategy {
                 SearchStrategy::Approximate { ef } => self.point(system, graph, case, ef, false),
@@ -316,11 +322,13 @@ impl Batch<'_> {
     fn ask(&self, index: &dyn VectorIndex, case: &Case, params: &SearchParams, time: Duration) -> Answered {
         let (budget, started, dimension) = (endless(), Instant::now(), self.queries.len() / self.numbers.len());
         let (mut answers, mut counters) = (Vec::with_capacity(self.numbers.len()), SearchCounters::default());
+        let share = self.numbers.len().div_ceil(SHARE);
         loop {
-            let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(&number) = self.numbers.get(at) else { break };
-            let query = &self.queries[at * dimension..][..dimension];
-            answers.push((number, index.search(query, params, case.allow.as_ref(), &budget, &mut counters).expect("an answer")));
+            let at = self.next.fetch_add(share, Ordering::Relaxed);
+            let Some(numbers) = self.numbers.get(at..self.numbers.len().min(at + share)) else { break };
+            for (&number, query) in numbers.iter().zip(self.queries[at * dimension..].chunks(dimension)) {
+                answers.push((number, index.search(query, params, case.allow.as_ref(), &budget, &mut counters).expect("an answer")));
+            }
             if answers.len() >= QUERIES_MIN && started.elapsed() > time {
                 break;
             }

@@ -4,11 +4,13 @@
 
 /// What the decision rests on, in one place: to be measured anew when indexes or scans change.
 pub mod cost {
-    /// Comparing so many rows by their originals costs no more than bringing a query into an index's codes and having what its scan
-    /// finds compared again; an index costs less for more rows (docs/evidence/axis.adoc).
-    pub const EXACT_ROWS_MAX: usize = 128;
-    /// Comparing a row whose original is on disk costs about as much as so many whose originals are in memory.
-    pub const ROWS_A_READ: usize = 16;
+    /// Comparing originals of so many components in all costs no more than bringing a query into an index's codes, scanning those and
+    /// having what that finds compared again; an index costs less for more (docs/evidence/axis.adoc).
+    pub const EXACT_COMPONENTS_MAX: usize = 128 << 10;
+    /// Shorter rows cost as much as if they had so many components.
+    pub const DIMENSION_MIN: usize = 64;
+    /// The same for rows whose originals are on disk, in rows: each is a read.
+    pub const EXACT_READS_MAX: usize = 8;
     /// Where deletes and a filter leave less than one row in so many, searches are not those whose recall was measured.
     pub const SPARSE_ROWS: usize = 2;
 }
@@ -54,6 +56,8 @@ pub struct SegmentFacts {
     pub rows: usize,
     /// Rows that deletes and the filter leave.
     pub allowed: usize,
+    /// Components of a row.
+    pub dimension: usize,
     /// Whether it has an approximate index.
     pub approximate: bool,
     /// Whether the rows' originals are in memory.
@@ -74,7 +78,7 @@ pub enum Effort {
 /// Decides how to search one segment for `k` hits.
 pub fn plan_segment(facts: SegmentFacts, k: usize, effort: Effort) -> SegmentPlan {
     let plan = |strategy, reason| SegmentPlan { strategy, reason };
-    let SegmentFacts { rows, allowed, approximate, originals } = facts;
+    let SegmentFacts { rows, allowed, dimension, approximate, originals } = facts;
     if allowed == 0 {
         return plan(Strategy::Nothing, "no row is left by deletes and the filter");
     }
@@ -84,7 +88,8 @@ pub fn plan_segment(facts: SegmentFacts, k: usize, effort: Effort) -> SegmentPla
         Effort::OutOfReach => return plan(Strategy::Exact, "the index is not known to reach the recall that is asked for"),
         Effort::Breadth(ef) => ef.max(k),
     };
-    if allowed <= if originals { cost::EXACT_ROWS_MAX } else { cost::EXACT_ROWS_MAX / cost::ROWS_A_READ } {
+    let exact_max = if originals { cost::EXACT_COMPONENTS_MAX / dimension.max(cost::DIMENSION_MIN) } else { cost::EXACT_READS_MAX };
+    if allowed <= exact_max {
         return plan(Strategy::Exact, "few rows");
     }
     let reason = if allowed == rows { "graph" } else { "graph, walked wider for the rows that are not allowed, or a scan of codes" };
@@ -97,7 +102,7 @@ mod tests {
 
     #[track_caller]
     fn check(rows: usize, allowed: usize, effort: Effort, expected: Strategy) {
-        let facts = SegmentFacts { rows, allowed, approximate: true, originals: true };
+        let facts = SegmentFacts { rows, allowed, dimension: 384, approximate: true, originals: true };
         let plan = plan_segment(facts, 10, effort);
         assert_eq!(plan.strategy, expected, "{}", plan.reason);
     }
@@ -106,10 +111,10 @@ mod tests {
 
     #[test]
     fn the_strategy_follows_what_is_left_and_what_is_asked_for() {
-        for allowed in [100_000, 50_000, 1_000, 129] {
+        for allowed in [100_000, 50_000, 1_000, 342] {
             check(100_000, allowed, DEFAULT, Strategy::Approximate { ef: 96 });
         }
-        check(100_000, 128, DEFAULT, Strategy::Exact);
+        check(100_000, 341, DEFAULT, Strategy::Exact);
         check(100_000, 0, DEFAULT, Strategy::Nothing);
         check(100, 100, DEFAULT, Strategy::Exact);
         check(100_000, 100_000, Effort::Exact, Strategy::Exact);
@@ -118,22 +123,35 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_compared_only_where_it_is_little() {
-        let plan =
-            |originals, allowed| plan_segment(SegmentFacts { rows: 100_000, allowed, approximate: true, originals }, 10, DEFAULT).strategy;
+        let plan = |originals, allowed| {
+            let facts = SegmentFacts { rows: 100_000, allowed, dimension: 384, approximate: true, originals };
+            plan_segment(facts, 10, DEFAULT).strategy
+        };
         assert_eq!(plan(true, 100), Strategy::Exact);
         assert_eq!(plan(false, 100), Strategy::Approximate { ef: 96 });
         assert_eq!(plan(false, 8), Strategy::Exact);
     }
 
     #[test]
+    fn of_short_rows_more_are_compared() {
+        for (dimension, most) in [(1, 2_048), (64, 2_048), (100, 1_310), (1_536, 85)] {
+            let plan = |allowed| {
+                let facts = SegmentFacts { rows: 100_000, allowed, dimension, approximate: true, originals: true };
+                plan_segment(facts, 10, DEFAULT).strategy
+            };
+            assert_eq!((plan(most), plan(most + 1)), (Strategy::Exact, Strategy::Approximate { ef: 96 }), "{dimension}");
+        }
+    }
+
+    #[test]
     fn the_breadth_is_at_least_k() {
-        let facts = SegmentFacts { rows: 1_000_000, allowed: 1_000_000, approximate: true, originals: true };
+        let facts = SegmentFacts { rows: 1_000_000, allowed: 1_000_000, dimension: 384, approximate: true, originals: true };
         assert_eq!(plan_segment(facts, 500, DEFAULT).strategy, Strategy::Approximate { ef: 500 });
     }
 
     #[test]
     fn a_segment_without_a_graph_is_compared() {
-        let facts = SegmentFacts { rows: 100_000, allowed: 100_000, approximate: false, originals: true };
+        let facts = SegmentFacts { rows: 100_000, allowed: 100_000, dimension: 384, approximate: false, originals: true };
         assert_eq!(plan_segment(facts, 10, DEFAULT).strategy, Strategy::Exact);
     }
 }
