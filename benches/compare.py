@@ -1,4 +1,4 @@
-"""Measures ours beside the peers in one go: one process a system, one system at a time, and prints tables with ratios.
+"""Measures ours beside the peers in one go: one process a system, one at a time or taking turns, and prints tables with ratios.
 
 `python benches/compare.py --data DIRECTORY [--second DIRECTORY] [--systems a,b] [--rows N]`; README.adoc says where data comes from.
 What is not installed is reported as missing, what fails as failed; the exit status is 1 when ours fails.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import measure
@@ -32,6 +33,19 @@ class Comparison:
     def __init__(self, options: argparse.Namespace, out: Path) -> None:
         self.options, self.out = options, out
         self.environment = {name: value for name, value in os.environ.items() if name not in DISTURBING}
+
+    def run_all(self, data: Path) -> None:
+        """Each system over one data set, one after the other, or all at once and a pass of each in turn."""
+        if not self.options.turns:
+            for system in self.options.systems:
+                self.run(system, data)
+            return
+        if OURS in self.options.systems:
+            self.compile_ours()
+        with tempfile.TemporaryDirectory(prefix="proximadb-bench-") as folder:
+            self.environment["PROXIMADB_BENCH_TURN"] = str(Path(folder) / "turn")
+            with ThreadPoolExecutor(len(self.options.systems)) as pool:
+                list(pool.map(lambda system: self.run(system, data), self.options.systems))
 
     def run(self, system: str, data: Path) -> None:
         """One system over one data set; whatever happens to it becomes a line."""
@@ -65,16 +79,20 @@ class Comparison:
                 timeout=self.options.timeout,
             )
         sys.stderr.write(done.stderr)
-        written = self.out.read_bytes()[before:].decode().splitlines()
-        if done.returncode != 0 and not any(json.loads(line)["what"] == "failed" for line in written):
+        written = [json.loads(line) for line in self.out.read_bytes()[before:].decode().splitlines()]
+        known = any(line["what"] == "failed" and line["system"] == system for line in written)
+        if done.returncode != 0 and not known:
             said = done.stderr.strip().splitlines()[-1:]
             self.note(system, data, ": ".join([f"its process ended with {done.returncode}", *said]))
 
-    def ours(self, data: Path) -> None:
-        """The Rust bench, which is compiled before its time counts."""
+    def compile_ours(self) -> None:
         subprocess.run(
             [*CARGO_BENCH, "--no-run"], cwd=HERE.parent, env=self.environment, check=True, stdout=subprocess.DEVNULL
         )
+
+    def ours(self, data: Path) -> None:
+        """The Rust bench, which is compiled before its time counts."""
+        self.compile_ours()
         with tempfile.TemporaryDirectory(prefix="proximadb-bench-") as folder:
             exported = Path(folder) / data.name
             Dataset(data, self.options.rows).export(exported)
@@ -88,8 +106,9 @@ class Comparison:
                 text=True,
                 timeout=self.options.timeout,
             )
-        with self.out.open("a") as out:
-            out.writelines(line + "\n" for line in done.stdout.splitlines() if line.startswith("{"))
+        # In one piece, for another system may read what there is.
+        with self.out.open("ab", buffering=0) as out:
+            out.write("".join(line + "\n" for line in done.stdout.splitlines() if line.startswith("{")).encode())
         if done.returncode != 0:
             self.note(OURS, data, f"cargo bench ended with {done.returncode}")
 
@@ -123,6 +142,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="passes of which the median counts")
     parser.add_argument(
         "--rounds", type=int, default=1, help="how often all systems are built and searched in turn; the median counts"
+    )
+    parser.add_argument(
+        "--turns",
+        action="store_true",
+        help="the systems run at once and take turns, pass by pass: none has the slow minutes",
     )
     parser.add_argument("--seconds", type=float, default=0.25, help="the longest that one pass takes")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that one system may take over one data set")
@@ -159,8 +183,7 @@ def main() -> int:
     comparison = Comparison(chosen, out)
     for data in filter(None, (chosen.data, chosen.second)):
         for _ in range(chosen.rounds):
-            for system in chosen.systems:
-                comparison.run(system, data)
+            comparison.run_all(data)
     systems = read([out])
     print(
         f"{where}; {time.monotonic() - began:.0f} s; lines in {out}\n\n$ python benches/compare.py {' '.join(sys.argv[1:])}\n"

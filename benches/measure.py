@@ -1,7 +1,9 @@
 """Measures one peer over one data set in this process, and writes lines of JSON. Refuses to compare: that is table.py's."""
 
 import argparse
+import contextlib
 import ctypes
+import fcntl
 import gc
 import importlib.metadata
 import json
@@ -12,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,24 @@ RECALL_ENOUGH = 0.995
 """Beyond the highest level that is compared, so that the curve brackets it."""
 QUERIES_MIN = 50
 """A pass has at least so many queries, however long they take."""
+TURN = os.environ.get("PROXIMADB_BENCH_TURN")
+"""A file that systems lock which run at once and take turns."""
+TURN_ENDS_S = 0.005
+"""For so long a library's threads may still look for work, and another process has time to begin its turn."""
 PEERS = {peer.name: peer for peer in [*LIBRARIES, *ENGINES]}
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """Nothing else is measured meanwhile, where systems take turns."""
+    if TURN is None:
+        yield
+        return
+    with open(TURN, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        time.sleep(TURN_ENDS_S)
+    time.sleep(TURN_ENDS_S)
 
 
 class Run:
@@ -44,9 +63,10 @@ class Run:
         self.peer.open()
         before = resident()
         reset_peak()
-        load, cpu, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
-        self.peer.build()
-        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+        with turn():
+            load, cpu, started = os.getloadavg()[0], time.process_time(), time.perf_counter()
+            self.peer.build()
+            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         self.emit(
             what="build",
             version=version,
@@ -106,15 +126,16 @@ class Run:
     def calls(self, params: Params, allow: Any, found: dict[int, list[int]]) -> tuple[float, float]:
         """One pass of single calls on this thread: rates by the clock and by processor time."""
         order = self.random.permutation(len(self.data.queries))
-        for query in self.data.queries[order[-10:]]:
-            self.peer.search(query, K, params, allow)
         answers = []
-        cpu, started = time.process_time(), time.perf_counter()
-        for query in self.data.queries[order[:-10]]:
-            answers.append(self.peer.search(query, K, params, allow))
-            if len(answers) >= QUERIES_MIN and time.perf_counter() - started > self.seconds:
-                break
-        took, cpu = time.perf_counter() - started, time.process_time() - cpu
+        with turn():
+            for query in self.data.queries[order[-10:]]:
+                self.peer.search(query, K, params, allow)
+            cpu, started = time.process_time(), time.perf_counter()
+            for query in self.data.queries[order[:-10]]:
+                answers.append(self.peer.search(query, K, params, allow))
+                if len(answers) >= QUERIES_MIN and time.perf_counter() - started > self.seconds:
+                    break
+            took, cpu = time.perf_counter() - started, time.process_time() - cpu
         found.update((int(query), list(ids)) for query, ids in zip(order, answers, strict=False))
         return len(answers) / took, len(answers) / cpu
 
@@ -129,11 +150,12 @@ class Run:
         """One pass in one call, which must find what single calls found."""
         order = self.portion(rate)
         queries = np.ascontiguousarray(self.data.queries[order])
-        # Starts the library's threads.
-        self.peer.batch(queries[:threads], K, params, threads, allow)
-        cpu, started = time.process_time(), time.perf_counter()
-        ids = self.peer.batch(queries, K, params, threads, allow)
-        took, cpu = time.perf_counter() - started, time.process_time() - cpu
+        with turn():
+            # Starts the library's threads.
+            self.peer.batch(queries[:threads], K, params, threads, allow)
+            cpu, started = time.process_time(), time.perf_counter()
+            ids = self.peer.batch(queries, K, params, threads, allow)
+            took, cpu = time.perf_counter() - started, time.process_time() - cpu
         answers = {int(query): list(row) for query, row in zip(order, ids, strict=True)}
         both = [query for query in answers if query in found]
         recall, alone = (self.data.recall({query: of[query] for query in both}, label, K) for of in (answers, found))
@@ -153,12 +175,13 @@ class Run:
                 failures.append(failure)
 
         threads = [threading.Thread(target=ask, args=(half,)) for half in halves]
-        started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took = time.perf_counter() - started
+        with turn():
+            started = time.perf_counter()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            took = time.perf_counter() - started
         if failures:
             raise failures[0]
         return sum(len(half) for half in halves) / took

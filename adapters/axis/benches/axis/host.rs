@@ -1,10 +1,33 @@
 //! Asks the kernel what this process uses: memory and processor time. Knows nothing of indexes.
 
-use std::fs;
+use std::fs::{self, File};
+use std::thread;
 use std::time::Duration;
 
 /// `sysconf(_SC_CLK_TCK)` of every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// While it is held nothing else is measured, where systems run at once and take turns.
+pub(crate) struct Turn(Option<File>);
+
+/// For so long after a turn another process has time to begin its own.
+const TURN_ENDS: Duration = Duration::from_millis(5);
+
+pub(crate) fn turn() -> Turn {
+    Turn(std::env::var_os("PROXIMADB_BENCH_TURN").map(|path| {
+        let file = File::options().append(true).create(true).open(path).expect("a file for turns");
+        file.lock().expect("a lock");
+        file
+    }))
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.0.take().is_some() {
+            thread::sleep(TURN_ENDS);
+        }
+    }
+}
 
 /// Megabytes in memory now.
 pub(crate) fn resident_mb() -> f64 {
@@ -31,7 +54,7 @@ pub(crate) fn process_seconds() -> f64 {
 /// What this thread has used of a processor, which other work on the machine disturbs less than the time it took.
 pub(crate) fn thread_time() -> Duration {
     // The kernel adds up what a thread used when it might put another in its place, and at ticks some milliseconds apart.
-    std::thread::yield_now();
+    thread::yield_now();
     let text = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux with scheduler statistics");
     Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds"))
 }

@@ -89,9 +89,11 @@ fn main() {
 /// Builds the graph and says what that took; `before` is the memory without the rows.
 fn build(data: &str, spec: &IndexSpec, base: &Vectors, before: f64) -> Arc<dyn VectorIndex> {
     host::reset_peak();
+    let turn = host::turn();
     let (load, cpu_started, started) = (host::load(), host::process_seconds(), Instant::now());
     let graph = GraphFactory.build(spec, base.clone(), &endless()).expect("a graph");
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), host::process_seconds() - cpu_started);
+    drop(turn);
     let (resident, peak) = (host::resident_mb() - before, host::peak_mb() - before);
     let saved = graph.save(1).expect("a sidecar");
     let sidecar = saved.len();
@@ -214,6 +216,7 @@ impl Questions {
         for repeat in 0..self.repeats {
             let order = shuffled(self.queries.len(), SEED + repeat as u64);
             let (warming, asked) = order.split_at(WARMING.min(order.len() / 2));
+            let _turn = host::turn();
             self.batch(warming).ask(index, case, &params, Duration::MAX);
             let batch = self.batch(asked);
             let (cpu_started, started) = (host::thread_time(), Instant::now());
@@ -228,6 +231,7 @@ impl Questions {
         for repeat in 0..self.repeats {
             let order = shuffled(self.queries.len(), SEED + (self.repeats + repeat) as u64);
             let count = ((2.0 * rate * self.pass.as_secs_f64()) as usize).max(QUERIES_MIN).min(order.len());
+            let _turn = host::turn();
             two.push(count as f64 / self.two_threads(index, case, &params, &order[..count]).as_secs_f64());
         }
         let recall = sum.recall();
