@@ -21,7 +21,7 @@ use proximadb_tests::{Doubles, Log, World, WorldPlan, small_settings};
 use proximadb_viper::Compression;
 use proximadb_wal::BincodeCodec;
 
-const ROWS: u64 = 2_500;
+const ROWS: u64 = 5_000;
 const DIMENSION: u64 = 16;
 
 fn run(test: impl Future<Output = ()>) {
@@ -273,7 +273,7 @@ fn where_a_filter_leaves_few_rows_no_recall_is_promised() {
         let world = calibrated().await;
         let below = |row: u64| Some(Filter::Field { path: "row".to_owned(), test: Test::Lt(Value::Int(row as i64)) });
         // Most rows: as calibrated. Fewer than half: another walk than the calibrated one. A handful: exact.
-        for (rows, strategy, recall) in [(2_000, "approximate", Some(0.1)), (1_000, "approximate", None), (40, "exact", Some(1.0))] {
+        for (rows, strategy, recall) in [(4_000, "approximate", Some(0.1)), (2_100, "approximate", None), (40, "exact", Some(1.0))] {
             let response = search(&world, SearchRequest { filter: below(rows), ef: Some(20), ..near(3) }).await.expect("an answer");
             let line = &response.stats.explain[0];
             assert_eq!((line.strategy, line.recall_estimate, line.allowed), (strategy, recall, rows), "{}", line.reason);
