@@ -272,6 +272,7 @@ fn params_of(
         rows: view.rows(),
         allowed: allow.map_or(view.rows(), RowSet::count),
         dimension: snapshot.manifest.collection.spec.dimension.get(),
+        foreign: matches!(snapshot.manifest.collection.spec.metric, MetricKind::Wasm(_)),
         approximate: view.is_graph() && index.kind != IndexKind::Flat,
         originals: view.index.has_originals(),
     };

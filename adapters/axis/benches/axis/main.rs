@@ -187,15 +187,12 @@ impl Questions {
         }
     }
 
-    fn dimension(&self) -> usize {
-        self.queries.first().map_or(0, Vec::len)
-    }
-
     /// One breadth after the other until nearly all is found, each as the engine would search a segment for it.
     fn curve(&self, system: &str, graph: &dyn VectorIndex, efs: &[usize], case: &Case) {
         for &ef in efs {
             let allowed = case.allow.as_ref().map_or(graph.rows(), RowSet::count);
-            let facts = SegmentFacts { rows: graph.rows(), allowed, dimension: self.dimension(), approximate: true, originals: true };
+            let (rows, dimension) = (graph.rows(), self.queries.first().map_or(0, Vec::len));
+            let facts = SegmentFacts { rows, allowed, dimension, foreign: false, approximate: true, originals: true };
             let plan = plan_segment(facts, K, Effort::Breadth(ef));
             let recall = match plan.strategy {
                 SearchStrategy::Approximate { ef } => self.point(system, graph, case, ef, false),
