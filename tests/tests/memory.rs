@@ -17,7 +17,7 @@ use proximadb_tests::{Log, World, WorldPlan, small_settings};
 use proximadb_viper::Compression;
 use proximadb_wal::BincodeCodec;
 
-const ROWS: u64 = 1_600;
+const ROWS: u64 = 2_800;
 const DIMENSION: u64 = 96;
 /// Bytes of the originals of one collection.
 const ORIGINALS: u64 = ROWS * DIMENSION * 4;
@@ -161,11 +161,7 @@ fn without_originals_in_memory_every_search_gives_the_same() {
             let after = answers(&world, "a").await;
             assert_eq!(seen(&after), seen(&before));
             assert!(after.iter().all(|answer| answer.stats.explain[0].originals == "disk"));
-            // Of few rows fewer are compared one by one where each is a read.
-            let plan = |answer: &SearchResponse| answer.stats.explain[0].strategy;
-            let alike: Vec<_> = before.iter().zip(&after).filter(|(before, after)| plan(before) == plan(after)).collect();
-            assert!(alike.len() > before.len() / 2 && alike.iter().any(|(before, _)| before.stats.counters.graph_walks > 0));
-            for (before, after) in alike {
+            for (before, after) in before.iter().zip(&after) {
                 assert_eq!(before.stats.counters.distances, after.stats.counters.distances, "as many rows were compared");
                 assert_eq!(before.stats.counters.graph_walks, after.stats.counters.graph_walks);
             }
