@@ -107,7 +107,7 @@ impl Sandbox {
     /// # Errors
     /// None that a plugin could cause.
     pub(crate) fn store(&self) -> Result<Store<Walls>, PluginError> {
-        let mut store = Store::new(&self.engine, Walls::new(&self.options, self.long_call, self.ticker.as_ref().and_then(Ticker::waker)));
+        let mut store = Store::new(&self.engine, Walls::new(&self.options, self.long_call, self.ticker.as_ref().map(Ticker::waker)));
         store.limiter(|walls| &mut walls.limits);
         if matches!(self.options.interruption, Interruption::Time { .. }) {
             store.epoch_deadline_callback(|mut store| Ok(store.data_mut().look()));

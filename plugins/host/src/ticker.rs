@@ -11,7 +11,7 @@ use wasmtime::Engine;
 
 /// Moves the engine's epoch on once a tick while there are calls, until it is dropped.
 pub(crate) struct Ticker {
-    calls: Arc<Calls>,
+    waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,13 +61,12 @@ impl Ticker {
                 }
             }
         })?;
-        Ok(Self { calls, thread: Some(thread) })
+        Ok(Self { waker: Waker { calls, thread: thread.thread().clone() }, thread: Some(thread) })
     }
 
-    /// What calls keep it awake with. None once it is being dropped.
-    pub(crate) fn waker(&self) -> Option<Waker> {
-        let thread = self.thread.as_ref()?.thread().clone();
-        Some(Waker { calls: Arc::clone(&self.calls), thread })
+    /// What calls keep it awake with.
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 }
 
@@ -84,9 +83,9 @@ impl Calls {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.calls.is_over.store(true, Ordering::SeqCst);
+        self.waker.calls.is_over.store(true, Ordering::SeqCst);
+        self.waker.thread.unpark();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             // The thread has no way to panic, and there would be nobody to tell.
             let _ = thread.join();
         }
@@ -100,9 +99,9 @@ mod tests {
     #[test]
     fn it_rests_without_calls_and_goes_on_with_the_next() {
         let ticker = Ticker::start(Engine::default(), Duration::from_micros(100), 3).expect("a thread");
-        let waker = ticker.waker().expect("it is there");
+        let waker = ticker.waker();
         let until = |is_resting: bool| {
-            while ticker.calls.is_resting.load(Ordering::SeqCst) != is_resting {
+            while waker.calls.is_resting.load(Ordering::SeqCst) != is_resting {
                 thread::yield_now();
             }
         };
