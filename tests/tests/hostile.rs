@@ -2,7 +2,7 @@
 //! they were not there. What its answers take is printed, beside what they take while the same is asked of a plugin that is well, and
 //! not judged: machines differ.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use proximadb_tests::{PluginStand, Server};
@@ -129,30 +129,68 @@ fn make(server: &Server, name: &str, metric: &str) -> (u16, Value) {
     server.call("POST", "/v1/collections", &json!({"name": name, "dimension": 1, "metric": metric}))
 }
 
-/// The nearest of a well-behaved collection, `rounds` times or until told to stop; gives how long each answer took.
-fn ask_the_good(server: &Server, rounds: usize, until: Option<&AtomicBool>) -> Vec<Duration> {
-    let mut took = Vec::new();
-    while took.len() < rounds || until.is_some_and(|done| !done.load(Ordering::Relaxed)) {
-        let began = now();
-        let (status, answer) = server.call("POST", "/v1/collections/good/search", &json!({"vector": [2.5], "k": 1}));
-        took.push(began.elapsed());
-        assert_eq!((status, &answer["hits"][0]["id"]), (200, &json!("a")), "{answer}");
-    }
-    took.sort();
-    took
+/// What the other client does while the well-behaved collection is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    /// The same as of a module, of a plugin that is well.
+    Well,
+    /// A module that ends at once.
+    Brief,
+    /// A module that computes without end.
+    Endless,
 }
 
-/// What the searches of the well-behaved collection take while something else goes on.
-fn asking_while(server: &Server, job: impl FnOnce()) -> Vec<Duration> {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| ask_the_good(server, 300, Some(&done)));
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-        done.store(true, Ordering::Relaxed);
-        let took = asking.join().expect("the good collection is served");
-        outcome.expect("each harm is the error that it is said to be");
+impl Meanwhile {
+    const ALL: [Self; 4] = [Self::Nothing, Self::Well, Self::Brief, Self::Endless];
+
+    fn of(module: &Module) -> Self {
+        if module.words.contains("took too long") { Self::Endless } else { Self::Brief }
+    }
+}
+
+/// Searches of the well-behaved collection, one after the other, and what was going on.
+#[derive(Default)]
+struct Asking {
+    meanwhile: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Asking {
+    /// Searches until it is over. Gives what each took that had one thing going on from its beginning to its end.
+    fn ask(&self, server: &Server) -> [Vec<Duration>; Meanwhile::ALL.len()] {
+        let mut took: [Vec<Duration>; Meanwhile::ALL.len()] = Default::default();
+        while !self.is_over.load(Ordering::SeqCst) {
+            let (before, began) = (self.meanwhile.load(Ordering::SeqCst), now());
+            let (status, answer) = server.call("POST", "/v1/collections/good/search", &json!({"vector": [2.5], "k": 1}));
+            let time = began.elapsed();
+            assert_eq!((status, &answer["hits"][0]["id"]), (200, &json!("a")), "{answer}");
+            if before == self.meanwhile.load(Ordering::SeqCst) {
+                took[before].push(time);
+            }
+        }
         took
-    })
+    }
+
+    /// Nothing is going on before a job, for a while.
+    #[expect(clippy::disallowed_methods, reason = "a real process is measured")]
+    fn during(&self, meanwhile: Meanwhile, job: impl FnOnce()) {
+        std::thread::sleep(PAUSE);
+        self.meanwhile.store(meanwhile as usize, Ordering::SeqCst);
+        job();
+        self.meanwhile.store(Meanwhile::Nothing as usize, Ordering::SeqCst);
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// Ends the asking also where an assertion fails.
+struct Ends<'a>(&'a Asking);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real process is measured")]
@@ -181,15 +219,23 @@ fn every_harm_is_an_error_of_its_own_collection_and_the_others_are_served() {
     for name in ["good", "plain", "twin"] {
         write(&server, name);
     }
-    let p99 = |sorted: &[Duration]| (sorted.len(), sorted[sorted.len() * 99 / 100]);
-    let alone = p99(&ask_the_good(&server, 300, None));
-    let beside_good = p99(&asking_while(&server, || modules.iter().for_each(|module| ask_the_same(&server, module))));
-    let (brief, endless): (Vec<_>, Vec<_>) = modules.iter().partition(|module| !module.words.contains("took too long"));
-    let beside_brief = p99(&asking_while(&server, || brief.iter().for_each(|module| harm(&server, module))));
-    let beside_endless = p99(&asking_while(&server, || endless.iter().for_each(|module| harm(&server, module))));
-    println!("{} modules; searches of another collection, and the p99 of what they took:", modules.len());
-    println!("nothing else is asked: {alone:?}; a plugin that is well is asked the same: {beside_good:?}");
-    println!("those that compute without end: {beside_endless:?}; all others: {beside_brief:?}");
+    let asking = Asking::default();
+    let took = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| asking.ask(&server));
+        let ends = Ends(&asking);
+        for module in &modules {
+            asking.during(Meanwhile::Well, || ask_the_same(&server, module));
+            asking.during(Meanwhile::of(module), || harm(&server, module));
+        }
+        drop(ends);
+        asked.join().expect("the good collection is served")
+    });
+    println!("{} modules; searches of another collection meanwhile, the median and the p99 of what they took:", modules.len());
+    for (meanwhile, mut took) in Meanwhile::ALL.into_iter().zip(took) {
+        took.sort();
+        assert!(!took.is_empty(), "it was searched while {meanwhile:?}");
+        println!("{meanwhile:?}: {} searches, {:?}, {:?}", took.len(), took[took.len() / 2], took[took.len() * 99 / 100]);
+    }
 
     // Afterwards everything that is well is as it was.
     for (name, nearest) in [("good", "a"), ("plain", "a"), ("twin", "a")] {
