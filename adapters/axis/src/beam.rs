@@ -4,6 +4,7 @@ use proximadb_ports::{Budget, Result, SearchCounters};
 
 use crate::codes::{Codes, Probe};
 use crate::layers::Links;
+use crate::pool::{Place, Pool};
 use crate::scratch::Trail;
 
 /// Nodes expanded between two looks at the budget.
@@ -11,96 +12,6 @@ const BUDGET_HOPS: u64 = 64;
 /// Nodes that a scan sifts at a time, and how often it does so between two looks at the budget.
 const SCANNED: usize = 32;
 const SCANS_A_LOOK: usize = 64;
-
-/// A node and its key in one number that orders as they do: by key, then by node. The lowest bit says that it was expanded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(u64);
-
-impl Place {
-    #[inline]
-    pub(crate) fn new(key: f32, node: u32) -> Self {
-        let bits = key.to_bits();
-        // The order of f32 as that of u32: negative numbers turned over, all others above them.
-        let ordered = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-        Self(u64::from(ordered) << 32 | u64::from(node) << 1)
-    }
-
-    #[inline]
-    pub(crate) fn node(self) -> u32 {
-        self.0 as u32 >> 1
-    }
-
-    pub(crate) fn key(self) -> f32 {
-        let ordered = (self.0 >> 32) as u32;
-        f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
-    }
-
-    #[inline]
-    fn is_expanded(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
-
-/// The nearest nodes met so far, in order, the best of which that was not expanded is next.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    places: Vec<Place>,
-    room: usize,
-    next: usize,
-}
-
-impl Pool {
-    pub(crate) fn start(&mut self, room: usize) {
-        self.places.clear();
-        self.room = room.max(1);
-        self.next = 0;
-    }
-
-    /// Those found, nearest first.
-    pub(crate) fn places(&self) -> &[Place] {
-        &self.places
-    }
-
-    /// The key that a node must be below to get in, once there is no room left.
-    #[inline]
-    pub(crate) fn bound(&self) -> Option<f32> {
-        if self.places.len() < self.room { None } else { self.places.last().map(|last| last.key()) }
-    }
-
-    /// Drops those that do not count.
-    pub(crate) fn retain(&mut self, counts: impl Fn(u32) -> bool) {
-        self.places.retain(|place| counts(place.node()));
-    }
-
-    #[inline]
-    pub(crate) fn offer(&mut self, place: Place) -> bool {
-        if self.places.len() < self.room {
-            self.places.push(place);
-        } else if self.places.last().is_none_or(|&last| place >= last) {
-            return false;
-        }
-        // Where it belongs nobody can foresee, so no branch is taken on it; what moves is little, so no call is made for it.
-        let at = self.places.partition_point(|&other| other < place);
-        let mut moving = place;
-        for later in &mut self.places[at..] {
-            std::mem::swap(later, &mut moving);
-        }
-        self.next = self.next.min(at);
-        true
-    }
-
-    #[inline]
-    pub(crate) fn take(&mut self) -> Option<Place> {
-        while let Some(place) = self.places.get_mut(self.next) {
-            self.next += 1;
-            if !place.is_expanded() {
-                place.0 |= 1;
-                return Some(*place);
-            }
-        }
-        None
-    }
-}
 
 /// Leaves the `ef` nearest of `nodes` in the trail's pool, without links: most by their signs alone. Memory is asked for one step
 /// before it is used, as in a walk.
@@ -128,9 +39,7 @@ pub(crate) fn scan(
         coming.clear();
         coming.extend(nodes.by_ref().take(SCANNED).inspect(|&node| codes.prefetch_head(node)));
         counters.code_distances += near.len() as u64;
-        codes.keys(probe, near, products, |node, key| {
-            pool.offer(Place::new(key, node));
-        });
+        pool.admit(codes.places(probe, near, products), f32::INFINITY);
         codes.sift(probe, fresh, estimates, pool.bound().unwrap_or(f32::INFINITY));
         std::mem::swap(near, fresh);
         std::mem::swap(fresh, coming);
@@ -196,7 +105,7 @@ impl<L: Links> Beam<'_, L> {
                 trail.fresh.push(neighbour);
             });
             self.codes.sift(&self.probe, &mut trail.fresh, &mut trail.estimates, before.key());
-            self.codes.keys(&self.probe, &trail.fresh, &mut trail.products, |node, key| best = best.min(Place::new(key, node)));
+            best = self.codes.places(&self.probe, &trail.fresh, &mut trail.products).fold(best, Place::min);
             counters.hops += 1;
             counters.code_distances += trail.fresh.len() as u64;
             if best == before {
@@ -218,13 +127,12 @@ impl<L: Links> Beam<'_, L> {
         trail.near.clear();
         trail.near.extend(entries.iter().copied().filter(|&entry| trail.visited.insert(entry)));
         trail.fresh.clear();
+        let mut limit = f32::INFINITY;
         loop {
             let Trail { pool, fresh, near, products, estimates, .. } = trail;
             counters.code_distances += near.len() as u64;
-            self.codes.keys(&self.probe, near, products, |node, key| {
-                pool.offer(Place::new(key, node));
-            });
-            let limit = reach.limit(self, pool);
+            pool.admit(self.codes.places(&self.probe, near, products), limit);
+            limit = reach.limit(self, pool);
             let next = pool.take().filter(|next| next.key() <= limit);
             if let Some(next) = next {
                 self.links.prefetch(next.node());
@@ -260,36 +168,5 @@ impl<L: Links> Beam<'_, L> {
             self.codes.prefetch_head(neighbour);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_order_as_keys_do() {
-        let keys = [f32::NEG_INFINITY, -3.5, -0.0, 0.0, 1e-30, 2.0, f32::INFINITY];
-        for (i, &a) in keys.iter().enumerate() {
-            assert_eq!(Place::new(a, 7).key().to_bits(), a.to_bits());
-            assert_eq!(Place::new(a, (1 << 30) - 1).node(), (1 << 30) - 1);
-            for &b in &keys[i + 1..] {
-                assert!(Place::new(a, 9) < Place::new(b, 3), "{a} before {b}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_pool_keeps_the_nearest_and_gives_each_once() {
-        let mut pool = Pool::default();
-        pool.start(3);
-        for (key, node) in [(5.0, 1), (2.0, 2), (9.0, 3), (1.0, 4), (7.0, 5)] {
-            pool.offer(Place::new(key, node));
-        }
-        let nodes = |pool: &mut Pool| std::iter::from_fn(|| pool.take().map(Place::node)).collect::<Vec<_>>();
-        assert_eq!(nodes(&mut pool), [4, 2, 1]);
-        assert!(pool.offer(Place::new(0.5, 6)));
-        assert_eq!(nodes(&mut pool), [6]);
-        assert!(!pool.offer(Place::new(3.0, 7)));
     }
 }

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proximadb_ports::{Budget, Result, SearchCounters};
 
-use crate::beam::{Beam, Place, Reach};
+use crate::beam::{Beam, Reach};
 use crate::codes::{Codes, Slack};
 use crate::heads::Planes;
 use crate::layers::{GrowingLayer, Layer, Links, layer_nodes};
+use crate::pool::Place;
 use crate::scratch::Scratch;
 use crate::select::Selector;
 
@@ -172,7 +173,7 @@ impl<'a> Builder<'a> {
         layer.each(node, |neighbour| nodes.push(neighbour));
         around.clear();
         let mut products = Vec::new();
-        self.codes.keys(&self.codes.probe_node(node), &nodes, &mut products, |other, key| around.push(Place::new(key, other)));
+        around.extend(self.codes.places(&self.codes.probe_node(node), &nodes, &mut products));
         around.sort_unstable();
         layer.set(node, selector.choose(around, layer.width()));
     }

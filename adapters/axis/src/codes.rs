@@ -12,6 +12,7 @@ use proximadb_ports::Vectors;
 use crate::aligned::AlignedRows;
 use crate::builtin::Measure;
 use crate::heads::{Head, Heads, Planes};
+use crate::pool::Place;
 
 mod bytes;
 
@@ -254,16 +255,22 @@ impl Codes {
         self.heads.prefetch(node);
     }
 
-    /// The keys of nodes: smaller is nearer. `products` is room for as many.
+    /// The places of nodes; their keys are smaller the nearer they are. `products` is room for as many.
     #[inline]
-    pub(crate) fn keys(&self, probe: &Probe<'_>, nodes: &[u32], products: &mut Vec<i32>, mut each: impl FnMut(u32, f32)) {
+    pub(crate) fn places<'p>(
+        &'p self,
+        probe: &'p Probe<'_>,
+        nodes: &'p [u32],
+        products: &'p mut Vec<i32>,
+    ) -> impl ExactSizeIterator<Item = Place> + 'p {
         products.clear();
         products.resize(nodes.len(), 0);
         active().dot_i8.gather(probe.code, self.rows.all(), self.rows.stride(), nodes, products);
-        for (&node, &product) in nodes.iter().zip(products.iter()) {
+        nodes.iter().zip(products).map(|(&node, product)| {
             let Head { scale, norm, lift, .. } = self.heads.of(node);
-            each(node, probe.constant + probe.norm * norm - probe.product * scale * product as f32 - probe.lift * lift);
-        }
+            let key = probe.constant + probe.norm * norm - probe.product * scale * *product as f32 - probe.lift * lift;
+            Place::new(key, node)
+        })
     }
 
     /// Drops the nodes whose keys are most likely beyond `bound`, and asks for the codes of the others; it may drop some that are just
@@ -351,18 +358,17 @@ impl Codes {
             let probe = self.probe_node(one);
             planes.set(probe.code, steps_length(probe.code), self.heads.words());
             let mut keys = Vec::with_capacity(SAMPLE);
-            self.keys(&probe, &sample, &mut products, |other, key| keys.push((key, other)));
-            keys.retain(|&(_, other)| other != one);
-            keys.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let bound = keys[SAMPLE_NEAR - 1].0;
+            keys.extend(self.places(&probe, &sample, &mut products).filter(|place| place.node() != one));
+            keys.sort_unstable();
+            let bound = keys[SAMPLE_NEAR - 1].key();
             // How much slack it takes to bring the estimate of a key down to a bound.
             let mut slack = |other: u32, bound: f32| {
                 let Some(estimating) = &estimating(probe, &planes, Some(0.0)).estimating else { return 0.0 };
                 self.heads.estimates(estimating, &[other], &mut estimate);
                 (estimate[0] - bound) / (probe.product * self.heads.of(other).spread * planes.length)
             };
-            errors.extend(keys[..SAMPLE_NEAR].iter().map(|&(key, other)| slack(other, key)));
-            misses.extend(keys[SAMPLE_OTHERS].iter().map(|&(_, other)| slack(other, bound)));
+            errors.extend(keys[..SAMPLE_NEAR].iter().map(|near| slack(near.node(), near.key())));
+            misses.extend(keys[SAMPLE_OTHERS].iter().map(|other| slack(other.node(), bound)));
         }
         errors.retain(|error| error.is_finite());
         let count = errors.len().max(1) as f32;
@@ -441,7 +447,9 @@ mod tests {
                 let mut code = QueryCode::empty();
                 codes.query(&query, None, &mut code, &mut Vec::new());
                 let mut by_codes = vec![0.0; 4];
-                codes.keys(&codes.probe(&code, None), &[0, 1, 2, 3], &mut Vec::new(), |node, key| by_codes[node as usize] = key);
+                for place in codes.places(&codes.probe(&code, None), &[0, 1, 2, 3], &mut Vec::new()) {
+                    by_codes[place.node() as usize] = place.key();
+                }
                 let order = |keys: &[f32]| {
                     let mut order = [0, 1, 2, 3];
                     order.sort_by(|&a: &usize, &b| keys[a].total_cmp(&keys[b]));

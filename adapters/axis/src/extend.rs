@@ -6,7 +6,6 @@ use std::convert::Infallible;
 
 use proximadb_ports::{Fault, PortError, Result};
 
-use crate::beam::Place;
 use crate::builder::shuffled;
 use crate::codes::Codes;
 use crate::graph::KIND;
@@ -54,8 +53,7 @@ impl Kept {
     pub(crate) fn layers(&self, layers: &[Layer], codes: &Codes, nodes: usize) -> Vec<GrowingLayer> {
         let mut selector = Selector::new(codes);
         let chosen = self.layers_by(layers, nodes, |number, left, width| {
-            let mut places = Vec::with_capacity(left.len());
-            codes.keys(&codes.probe_node(number), &left, &mut Vec::new(), |other, key| places.push(Place::new(key, other)));
+            let mut places: Vec<_> = codes.places(&codes.probe_node(number), &left, &mut Vec::new()).collect();
             places.sort_unstable();
             Ok::<_, Infallible>(selector.choose(&places, width).to_vec())
         });

@@ -11,12 +11,13 @@ use proximadb_ports::{
     VectorIndex, Vectors,
 };
 
-use crate::beam::{self, Beam, Place, Reach};
+use crate::beam::{self, Beam, Reach};
 use crate::builder::{Builder, Shape, shuffled};
 use crate::builtin::Measure;
 use crate::codes::{Codes, GENEROSITY, Probe, SignError, Slack};
 use crate::extend::Kept;
 use crate::layers::{Layer, Links};
+use crate::pool::Place;
 use crate::recall::{self, HeldOut, Recalls};
 use crate::scan::{Scan, check_query};
 use crate::scratch::{Scratch, ScratchPool, Trail};

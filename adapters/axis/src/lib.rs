@@ -12,6 +12,7 @@ mod graph;
 mod heads;
 mod layers;
 mod own;
+mod pool;
 mod recall;
 mod reranked;
 mod scan;

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::beam::Pool;
 use crate::codes::QueryCode;
+use crate::pool::Pool;
 
 /// Threads whose searches find their memory again.
 const KEPT: usize = 16;

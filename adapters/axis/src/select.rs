@@ -1,7 +1,7 @@
 //! Owns the choice of a node's neighbours among candidates. Refuses to know how candidates are found.
 
-use crate::beam::Place;
 use crate::codes::Codes;
+use crate::pool::Place;
 
 /// Candidates compared with one in a call.
 const COMPARED: usize = 8;
@@ -43,10 +43,9 @@ impl<'a> Selector<'a> {
         let probe = self.codes.probe_node(candidate.node());
         let distance = candidate.key();
         for group in self.chosen.chunks(COMPARED) {
-            let mut nearest = f32::INFINITY;
-            self.codes.keys(&probe, group, &mut self.products, |_, key| nearest = nearest.min(key));
+            let nearest = self.codes.places(&probe, group, &mut self.products).min();
             // Not strictly: of duplicates one is enough to get to the others.
-            if nearest <= distance {
+            if nearest.is_some_and(|nearest| nearest.key() <= distance) {
                 return false;
             }
         }

@@ -11,8 +11,8 @@ use proximadb_ports::{Budget, Result, SearchCounters};
 use super::blocks::{Block, Space};
 use super::choice::choose;
 use super::walk::{Track, Walk};
-use crate::beam::Place;
 use crate::layers::{GrowingLayer, Layer, Links, layer_nodes};
+use crate::pool::Place;
 
 /// Nodes inserted by one thread before others join, which do not see each other's newest nodes.
 const ALONE: usize = 1_024;

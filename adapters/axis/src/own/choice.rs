@@ -3,7 +3,7 @@
 use proximadb_ports::Result;
 
 use super::blocks::{Block, Space};
-use crate::beam::Place;
+use crate::pool::Place;
 
 /// The share of a list that is filled with the nearest, though others stand between, when fewer are diverse.
 const FILL_SHARE: usize = 2;

@@ -3,8 +3,8 @@
 use proximadb_ports::{Budget, Result, Scorer, SearchCounters};
 
 use super::blocks::{Block, Space};
-use crate::beam::{Place, Pool};
 use crate::layers::Links;
+use crate::pool::{Place, Pool};
 use crate::scratch::Visited;
 
 /// Nodes that are compared in one call at least, where the walk knows so many: a call costs as much as some of them.
@@ -59,9 +59,7 @@ impl<L: Links> Walk<'_, L> {
             self.budget.check()?;
             let keys = self.space.keys(scorer, fresh, block)?;
             counters.distances += fresh.len() as u64;
-            for (&node, &key) in fresh.iter().zip(keys) {
-                pool.offer(Place::new(key, node));
-            }
+            pool.admit(fresh.iter().zip(keys).map(|(&node, &key)| Place::new(key, node)), f32::INFINITY);
             fresh.clear();
             while fresh.len() < BLOCK_MIN
                 && let Some(next) = pool.take()
