@@ -1,6 +1,6 @@
 //! Owns rows that start on cache lines. Refuses to know what the rows hold.
 
-use proximadb_kernels::ask_for_huge_pages;
+use proximadb_kernels::{ask_for_huge_pages, prefetch, prefetch_start};
 
 const LINE_BYTES: usize = 64;
 
@@ -73,6 +73,13 @@ impl<T: Copy> AlignedRows<T> {
     #[inline]
     pub(crate) fn row(&self, row: usize) -> &[T] {
         &self.storage[self.start + row * self.stride..][..self.stride]
+    }
+
+    /// Asks for one row.
+    #[inline]
+    pub(crate) fn prefetch(&self, row: usize) {
+        // Rows no longer than a line lie on one.
+        if size_of::<T>() * self.stride <= LINE_BYTES { prefetch_start(self.row(row)) } else { prefetch(self.row(row)) }
     }
 
     /// One row to write.

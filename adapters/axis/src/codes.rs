@@ -6,7 +6,7 @@
 //! dot product get one more component that brings them all to the longest row's norm, and queries a zero there: then the
 //! nearest row is the one of the greatest product (Bachrach et al., "Speeding up the Xbox recommender system", section 3).
 
-use proximadb_kernels::{PlanesQuery, active, normalize, prefetch};
+use proximadb_kernels::{PlanesQuery, active, normalize};
 use proximadb_ports::Vectors;
 
 use crate::aligned::AlignedRows;
@@ -286,9 +286,8 @@ impl Codes {
             kept += usize::from(key < bound);
         }
         nodes.truncate(kept);
-        let (stride, all) = (self.rows.stride(), self.rows.all());
         for &node in &*nodes {
-            prefetch(&all[node as usize * stride..][..stride]);
+            self.rows.prefetch(node as usize);
         }
     }
 

@@ -6,7 +6,7 @@
 //! vectors with a theoretical error bound for approximate nearest neighbor search", section 3.2), without the random rotation:
 //! how far the estimate can be trusted is measured on the rows themselves.
 
-use proximadb_kernels::{FACTOR_WORDS, PLANES, PlanesQuery, active, prefetch};
+use proximadb_kernels::{FACTOR_WORDS, PLANES, PlanesQuery, active};
 
 use crate::aligned::AlignedRows;
 use crate::codes::ROUND;
@@ -82,7 +82,7 @@ impl Heads {
     /// Asks for a row.
     #[inline]
     pub(crate) fn prefetch(&self, node: u32) {
-        prefetch(self.rows.row(node as usize));
+        self.rows.prefetch(node as usize);
     }
 
     /// The keys of nodes as their signs tell them. `keys` is room for as many.

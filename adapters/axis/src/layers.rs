@@ -92,7 +92,7 @@ impl Links for Layer {
 
     #[inline]
     fn prefetch(&self, node: u32) {
-        prefetch(self.lists.row(node as usize));
+        self.lists.prefetch(node as usize);
     }
 
     #[inline]

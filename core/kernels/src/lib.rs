@@ -44,4 +44,4 @@ pub use level::{Kernels, Level, active, active_level, kernels_at};
 pub use norm::{norm_squared, normalize};
 pub use pages::ask_for_huge_pages;
 pub use planes::{FACTOR_WORDS, PLANES, PlanesKernel, PlanesQuery};
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_start};

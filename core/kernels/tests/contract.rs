@@ -2,6 +2,7 @@
 
 use proximadb_kernels::{
     Level, active, active_level, cosine, dot, dot_block, dot_gather, dot_i8_gather, kernels_at, norm_squared, normalize, prefetch,
+    prefetch_start,
 };
 
 #[test]
@@ -58,6 +59,8 @@ fn nothing_to_score_is_no_error() {
     prefetch::<f32>(&[]);
     prefetch(&[0_u8; 1000]);
     prefetch(&[(); 3]);
+    prefetch_start(&[0_u8; 1000][1..]);
+    prefetch_start::<f32>(&[]);
 }
 
 #[test]
