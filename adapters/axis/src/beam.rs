@@ -129,7 +129,7 @@ impl<L: Links> Beam<'_, L> {
         trail.fresh.clear();
         let mut limit = f32::INFINITY;
         loop {
-            let Trail { pool, fresh, near, products, estimates, .. } = trail;
+            let Trail { pool, visited, fresh, near, products, estimates, .. } = trail;
             counters.code_distances += near.len() as u64;
             pool.admit(self.codes.places(&self.probe, near, products), limit);
             limit = reach.limit(self, pool);
@@ -137,7 +137,15 @@ impl<L: Links> Beam<'_, L> {
             if let Some(next) = next {
                 self.links.prefetch(next.node());
             }
-            self.codes.sift(&self.probe, fresh, estimates, pool.bound().unwrap_or(f32::INFINITY).min(limit));
+            let bound = pool.bound().unwrap_or(f32::INFINITY).min(limit);
+            if bound == f32::INFINITY && reach.margin.is_some() {
+                // Most neighbours of the first nodes are far. What is left out here may be met again when more is known.
+                fresh.iter().for_each(|&node| visited.remove(node));
+                self.codes.sift_likeliest(&self.probe, fresh, estimates);
+                fresh.retain(|&node| visited.insert(node));
+            } else {
+                self.codes.sift(&self.probe, fresh, estimates, bound);
+            }
             std::mem::swap(fresh, near);
             fresh.clear();
             match next {

@@ -30,6 +30,8 @@ const PASSING_SHARE: f32 = 0.5;
 const DOUBT: f32 = 2.0;
 /// Standard deviations that estimates are given for free, where nothing tells that fewer will do.
 pub(crate) const GENEROSITY: f32 = 1.0;
+/// How much of the way from the likeliest of some nodes to their average nodes may lie to count as likely.
+const LIKELIEST_SHARE: f32 = 0.5;
 const LEVELS: f32 = 127.0;
 /// Components of a row, the largest of those first encoded being one, beyond which codes are made anew.
 const OUTLIER: f32 = 8.0;
@@ -277,13 +279,39 @@ impl Codes {
     /// within. `keys` is room for as many.
     #[inline]
     pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, keys: &mut Vec<f32>, bound: f32) {
-        let Some(estimating) = &probe.estimating else { return };
+        if let Some(estimating) = &probe.estimating {
+            self.heads.estimates(estimating, nodes, keys);
+            self.keep(nodes, keys, bound);
+        }
+    }
+
+    /// As [`Self::sift`], where nothing is known that nodes could be compared with: leaves those that are most likely the nearest.
+    pub(crate) fn sift_likeliest(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, keys: &mut Vec<f32>) {
+        if let Some(estimating) = &probe.estimating {
+            self.heads.estimates(estimating, nodes, keys);
+            let least = keys.iter().fold(f32::INFINITY, |least, &key| if key < least { key } else { least });
+            let mean = keys.iter().sum::<f32>() / keys.len().max(1) as f32;
+            self.keep(nodes, keys, least + LIKELIEST_SHARE * (mean - least).max(0.0));
+        }
+    }
+
+    /// The one of the first `count` nodes that is most likely the nearest; none where signs are not to be used.
+    pub(crate) fn likeliest_below(&self, probe: &Probe<'_>, count: u32, nodes: &mut Vec<u32>, keys: &mut Vec<f32>) -> Option<u32> {
+        let estimating = probe.estimating.as_ref()?;
+        nodes.clear();
+        nodes.extend(0..count);
         self.heads.estimates(estimating, nodes, keys);
+        keys.iter().zip(&*nodes).map(|(&key, &node)| Place::new(key, node)).min().map(Place::node)
+    }
+
+    /// Keeps the nodes whose keys are within `bound`, and asks for their codes.
+    #[inline]
+    fn keep(&self, nodes: &mut Vec<u32>, keys: &[f32], bound: f32) {
         // Which ones pass nobody can foresee, so no branch is taken on it.
         let mut kept = 0;
         for (at, &key) in keys.iter().enumerate() {
             nodes[kept] = nodes[at];
-            kept += usize::from(key < bound);
+            kept += usize::from(key <= bound);
         }
         nodes.truncate(kept);
         for &node in &*nodes {
@@ -457,5 +485,29 @@ mod tests {
                 assert_eq!(order(&by_codes), order(&exact), "{measure:?} at {magnitude}");
             }
         }
+    }
+
+    #[test]
+    fn the_likeliest_are_kept_and_equals_all_of_them() {
+        // Eight rows towards the query, eight away from it.
+        let dimension = 64;
+        let component = |row: usize, at: usize| if row < 8 { 1.0 } else { -1.0 } + if at == row { 0.5 } else { 0.0 };
+        let rows = |of: &dyn Fn(usize, usize) -> f32| Vectors {
+            dimension,
+            data: Arc::new((0..16 * dimension).map(|i| of(i / dimension, i % dimension)).collect()),
+        };
+        let order: Vec<u32> = (0..16).collect();
+        let kept = |vectors: &Vectors| {
+            let codes = Codes::encode(vectors, Measure::Euclidean, &order);
+            let (mut code, slack) = (QueryCode::empty(), Some(0.0));
+            codes.query(&vec![0.9; dimension], slack, &mut code, &mut Vec::new());
+            let (mut nodes, probe) = (order.clone(), codes.probe(&code, slack));
+            codes.sift_likeliest(&probe, &mut nodes, &mut Vec::new());
+            let likeliest = codes.likeliest_below(&probe, 16, &mut Vec::new(), &mut Vec::new());
+            assert!(likeliest.is_some_and(|likeliest| nodes.contains(&likeliest)));
+            nodes
+        };
+        assert_eq!(kept(&rows(&component)), order[..8]);
+        assert_eq!(kept(&rows(&|_, at| at as f32)), order);
     }
 }

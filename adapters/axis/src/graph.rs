@@ -46,6 +46,8 @@ const RECALL_LOST_MAX: f32 = 0.03;
 const SPREAD: f32 = 3.0;
 /// A walk that finds less than one in so many of the rows it should is done again as a scan.
 const FOUND_SHARE: usize = 4;
+/// Nodes of a layer at most that is scanned and not walked.
+const SHORT_LAYER_NODES: usize = 256;
 /// Places in the pool of a walk that ends by its margin, for each of its breadth.
 const ROOM: usize = 4;
 
@@ -300,8 +302,12 @@ impl Graph<'_> {
     /// Walks as if every row counted.
     fn walk_all(&self, probe: Probe<'_>, reach: Reach, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
         let Some((lowest, upper)) = self.layers.split_first() else { return Ok(()) };
-        let mut entry = 0;
-        for links in upper.iter().rev() {
+        // All of a short layer are compared by their signs sooner than a way over the layers above it is walked.
+        let short = upper.iter().position(|layer| layer.nodes() <= SHORT_LAYER_NODES).unwrap_or(upper.len());
+        let nodes = upper.get(short).map_or(0, Layer::nodes) as u32;
+        let likeliest = self.codes.likeliest_below(&probe, nodes, &mut trail.fresh, &mut trail.estimates);
+        let (mut entry, walked) = likeliest.map_or((0, upper), |likeliest| (likeliest, &upper[..short]));
+        for links in walked.iter().rev() {
             entry = Beam { codes: self.codes, links, probe, budget }.descend(entry, trail, counters);
         }
         counters.graph_walks += 1;

@@ -62,6 +62,12 @@ impl Visited {
         self.words.fill(0);
     }
 
+    /// Forgets that a node was met.
+    #[inline]
+    pub(crate) fn remove(&mut self, node: u32) {
+        self.words[node as usize / 64] &= !(1 << (node % 64));
+    }
+
     /// Puts a node in; says whether it was not there before.
     #[inline]
     pub(crate) fn insert(&mut self, node: u32) -> bool {
