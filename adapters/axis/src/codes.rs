@@ -431,9 +431,21 @@ fn original(vectors: &Vectors, id: u32) -> &[f32] {
     &vectors.data[id as usize * vectors.dimension..][..vectors.dimension]
 }
 
+/// The size of the largest component, NaN left out.
+fn largest(row: &[f32]) -> f32 {
+    // One after the other each would wait for the one before.
+    let (lines, rest) = row.as_chunks::<16>();
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [0.0f32; 16];
+    for line in lines {
+        lanes.iter_mut().zip(line).for_each(|(lane, x)| *lane = larger(*lane, x.abs()));
+    }
+    lanes.into_iter().chain(rest.iter().map(|x| x.abs())).fold(0.0, larger)
+}
+
 /// Writes the code of `row` and gives what one step of it is worth.
 fn quantize(row: &[f32], code: &mut [i8]) -> f32 {
-    let largest = row.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let largest = largest(row);
     let scale = largest / LEVELS;
     let steps = 1.0 / scale;
     if scale == 0.0 || !steps.is_finite() {

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proximadb_model::{Candidate, RowSet, TopK};
+use proximadb_model::{Candidate, RowSet};
 use proximadb_ports::{
     Budget, Fault, IndexFactory, IndexSpec, Metric, MetricDescriptor, Originals, PortError, Result, SearchCounters, SearchParams,
     VectorIndex, Vectors,
@@ -340,11 +340,10 @@ impl Graph<'_> {
         let mut keys = vec![0.0; rows.len()];
         self.measure.prepare(query).gather(&vectors.data, &rows, &mut keys);
         counters.distances += rows.len() as u64;
-        let mut top = TopK::new(k);
-        for (row, key) in rows.into_iter().zip(keys) {
-            top.push(Candidate { key, row });
-        }
-        top.into_sorted()
+        let mut nearest: Vec<_> = rows.into_iter().zip(keys).map(|(row, key)| Candidate { key, row }).collect();
+        nearest.sort_unstable();
+        nearest.truncate(k);
+        nearest
     }
 }
 
