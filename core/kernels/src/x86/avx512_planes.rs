@@ -27,8 +27,16 @@ pub(crate) fn estimates(query: &PlanesQuery<'_>, rows: &[u64], stride: usize, id
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
 unsafe fn group_keys(query: &PlanesQuery<'_>, words: usize, rows: [*const u64; GROUP]) -> [f32; GROUP] {
-    // SAFETY: the conditions are the same.
-    let (sums, [norm, spread, lift]) = unsafe { (group_sums(query.planes, words, rows), group_factors(rows, words)) };
+    // SAFETY: the conditions are the same, and rows of one and two words, of three and four, are as long as these read.
+    let sums = unsafe {
+        match words {
+            1 | 2 => quarter_sums(query.planes, words, rows),
+            3 | 4 => half_sums(query.planes, words, rows),
+            _ => group_sums(query.planes, words, rows),
+        }
+    };
+    // SAFETY: the condition is the same.
+    let [norm, spread, lift] = unsafe { group_factors(rows, words) };
     let all = |x: f32| _mm256_set1_ps(x);
     // In the order of `PlanesQuery::key`, every step rounded.
     let near = _mm256_add_ps(all(query.constant), _mm256_mul_ps(all(query.norm), norm));
@@ -38,6 +46,56 @@ unsafe fn group_keys(query: &PlanesQuery<'_>, words: usize, rows: [*const u64; G
     // SAFETY: the array is as long as what is stored.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), keys) };
     out
+}
+
+/// The sum of each row of one or two words, in the order of the rows, four of them in a register.
+///
+/// # Safety
+///
+/// Each of `rows` points to two words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+unsafe fn quarter_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) -> __m512i {
+    assert!(planes.len() == PLANES * words && words <= 2);
+    let mut registers = [_mm512_setzero_si512(); PLANES];
+    for (register, plane) in registers.iter_mut().zip(planes.chunks_exact(words)) {
+        // What lies behind a row of one word is not counted.
+        let second = plane.get(1).copied().unwrap_or_default();
+        *register = _mm512_broadcast_i32x4(_mm_set_epi64x(second as i64, plane[0] as i64));
+    }
+    // SAFETY: the condition is the same.
+    let row = |at: usize| unsafe { _mm_loadu_si128(rows[at].cast()) };
+    let four = |at: usize| {
+        let lower = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(row(at)), row(at + 1));
+        let upper = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(row(at + 2)), row(at + 3));
+        weighed(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper), registers)
+    };
+    // Rows 0, 4, 1, 5 and so on.
+    _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), pairs(four(0), four(4)))
+}
+
+/// The sum of each row of three or four words, in the order of the rows, two of them in a register.
+///
+/// # Safety
+///
+/// Each of `rows` points to four words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx512vpopcntdq")]
+unsafe fn half_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) -> __m512i {
+    assert!(planes.len() == PLANES * words && words <= 4);
+    let mask = !0 >> (8 - words);
+    let mut registers = [_mm512_setzero_si512(); PLANES];
+    for (register, plane) in registers.iter_mut().zip(planes.chunks_exact(words)) {
+        // SAFETY: lanes outside the mask are not read, and those inside it lie within the plane. What lies behind a row of three words
+        // is not counted.
+        *register = _mm512_broadcast_i64x4(unsafe { _mm256_maskz_loadu_epi64(mask, plane.as_ptr().cast()) });
+    }
+    // SAFETY: the condition is the same.
+    let row = |at: usize| unsafe { _mm256_loadu_si256(rows[at].cast()) };
+    let two = |at: usize| weighed(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(row(at)), row(at + 1)), registers);
+    // Rows 0, 2, 1, 3, and behind them four more.
+    let sums = quarters(pairs(two(0), two(2)), pairs(two(4), two(6)));
+    _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 6, 4, 3, 1, 2, 0), sums)
 }
 
 /// The sum of each row, in the order of the rows.
@@ -57,13 +115,10 @@ unsafe fn group_sums(planes: &[u64], words: usize, rows: [*const u64; GROUP]) ->
             // SAFETY: lanes outside the mask are not read, and those inside it lie within the plane, which has `words` words.
             *plane = unsafe { _mm512_maskz_loadu_epi64(mask, planes.as_ptr().add(p * words + at).cast()) };
         }
-        let [p0, p1, p2, p3] = registers;
         for (sum, row) in sums.iter_mut().zip(rows) {
             // SAFETY: lanes outside the mask are not read, and those inside it lie below `words`, the length of every row.
             let bits = unsafe { _mm512_maskz_loadu_epi64(mask, row.add(at).cast()) };
-            let twos = _mm512_sub_epi64(ones(bits, p2), _mm512_slli_epi64::<1>(ones(bits, p3)));
-            let units = _mm512_add_epi64(ones(bits, p0), _mm512_slli_epi64::<1>(ones(bits, p1)));
-            *sum = _mm512_add_epi64(*sum, _mm512_add_epi64(units, _mm512_slli_epi64::<2>(twos)));
+            *sum = _mm512_add_epi64(*sum, weighed(bits, registers));
         }
     }
     totals(sums)
@@ -90,6 +145,15 @@ unsafe fn group_factors(rows: [*const u64; GROUP], words: usize) -> [__m256; 3] 
         single(_mm256_unpacklo_pd(double(others.0), double(others.1))),
         single(_mm256_unpackhi_pd(double(others.0), double(others.1))),
     ]
+}
+
+/// The bits that are set in each plane too, as much as the plane says each counts.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+fn weighed(bits: __m512i, [p0, p1, p2, p3]: [__m512i; PLANES]) -> __m512i {
+    let twos = _mm512_sub_epi64(ones(bits, p2), _mm512_slli_epi64::<1>(ones(bits, p3)));
+    let units = _mm512_add_epi64(ones(bits, p0), _mm512_slli_epi64::<1>(ones(bits, p1)));
+    _mm512_add_epi64(units, _mm512_slli_epi64::<2>(twos))
 }
 
 #[inline]
