@@ -29,6 +29,9 @@ impl Place {
     }
 }
 
+/// Places that are moved at a time where all of them are farther.
+const BLOCK: usize = 8;
+
 /// The nearest nodes met so far, in order, the best of which that was not expanded is next.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -80,6 +83,10 @@ impl Pool {
         let mut to = from + kept;
         self.places.resize(to, Place::default());
         for &place in self.arriving.iter().rev() {
+            while from >= BLOCK && self.places[from - BLOCK] > place {
+                (from, to) = (from - BLOCK, to - BLOCK);
+                self.places.copy_within(from..from + BLOCK, to);
+            }
             while from > 0 && self.places[from - 1] > place {
                 from -= 1;
                 to -= 1;
