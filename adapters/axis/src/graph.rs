@@ -44,7 +44,7 @@ const KEPT_MIN: (usize, usize) = (3, 4);
 const RECALL_LOST_MAX: f32 = 0.03;
 /// Among the nodes a walk meets, those that count are as many as their share, give or take this many times the root of their number.
 const SPREAD: f32 = 3.0;
-/// A walk that finds less than one in so many of the rows it should is done again as a scan.
+/// A walk that finds less than one in so many of the rows it should is done again, wider or as a scan, whichever costs less.
 const FOUND_SHARE: usize = 4;
 /// Nodes of a layer at most that is scanned and not walked.
 const SHORT_LAYER_NODES: usize = 256;
@@ -289,14 +289,18 @@ impl Graph<'_> {
         };
         // Among the nearest there are `rows / allowed` rows for each that counts, if those that count lie as the others do.
         let enough = ef.max(k + (SPREAD * (k as f32).sqrt()) as usize);
-        let breadth = enough.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
-        if allowed <= breadth.saturating_mul(SCANNED_A_PLACE) {
-            return scan(trail, counters);
+        let mut breadth = enough.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
+        while allowed > breadth.saturating_mul(SCANNED_A_PLACE) {
+            self.walk_all(probe, Reach::breadth(breadth), budget, trail, counters)?;
+            trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
+            let found = trail.pool.places().len();
+            if found >= k.max(ef.div_ceil(FOUND_SHARE)) {
+                return Ok(());
+            }
+            // If so few of them count, the query lies farther from those that do, and the share found tells how far.
+            breadth = enough.saturating_mul(breadth).div_ceil(found.max(1)).max(2 * breadth);
         }
-        self.walk_all(probe, Reach::breadth(breadth), budget, trail, counters)?;
-        trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
-        // If so few of them count, the query lies far from those that do.
-        if trail.pool.places().len() < k.max(ef.div_ceil(FOUND_SHARE)) { scan(trail, counters) } else { Ok(()) }
+        scan(trail, counters)
     }
 
     /// Walks as if every row counted.

@@ -138,6 +138,34 @@ fn filters_lose_no_recall_whatever_share_they_leave() {
 }
 
 #[test]
+fn rows_that_are_few_around_the_query_are_found_by_a_wider_walk() {
+    const ROWS: usize = 20_000;
+    let sample = Sample { form: Form::Clustered, rows: ROWS, dimension: 64, seed: 0x5eed };
+    let (vectors, query, settings) = (sample.vectors(), sample.query(0), IndexSettings::default());
+    let metric: Arc<dyn Metric> = Arc::new(BuiltinMetric::new(MetricKind::Euclidean).expect("a built-in metric"));
+    let spec = IndexSpec { metric, m: settings.m as usize, ef_construction: settings.ef_construction as usize, seed: 0xa15, threads: 2 };
+    let graph = GraphFactory.build(&spec, vectors, &endless()).expect("a graph");
+    let search = |params: SearchParams, allow: Option<&RowSet>| {
+        let mut counters = SearchCounters::default();
+        (graph.search(&query, &params, allow, &endless(), &mut counters).expect("an answer"), counters)
+    };
+    // Half of all rows, but a fifth of those around the query.
+    let (near, _) = search(SearchParams { k: 300, ef: 300, exact: true }, None);
+    let mut allow = RowSet::from_fn(ROWS, |row| row % 2 == 0);
+    for (at, candidate) in near.iter().enumerate() {
+        allow.remove(candidate.row as usize);
+        if at % 5 == 0 {
+            allow.insert(candidate.row as usize);
+        }
+    }
+    let (truth, _) = search(SearchParams { k: K, ef: 12, exact: true }, Some(&allow));
+    let (found, counters) = search(SearchParams { k: K, ef: 12, exact: false }, Some(&allow));
+    assert_eq!(counters.graph_walks, 2, "the first was too narrow");
+    assert!(counters.code_distances < allow.count() as u64, "a scan compares each: {counters:?}");
+    assert!(found.iter().filter(|candidate| truth.iter().any(|t| t.row == candidate.row)).count() >= K - 1);
+}
+
+#[test]
 fn rows_that_lie_far_from_the_query_are_found_though_a_walk_does_not_meet_them() {
     const ROWS: usize = 20_000;
     let sample = Sample { form: Form::Clustered, rows: ROWS, dimension: 64, seed: 0x5eed };
