@@ -27,7 +27,7 @@ pub(crate) fn estimates(query: &PlanesQuery<'_>, rows: &[u64], stride: usize, id
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512vpopcntdq")]
 unsafe fn group_keys(query: &PlanesQuery<'_>, words: usize, rows: [*const u64; GROUP]) -> [f32; GROUP] {
-    // SAFETY: the conditions are the same, and rows of one and two words, of three and four, are as long as these read.
+    // SAFETY: each row has its factors, two words, behind its own, so one of one word has the two that are read, one of three has four.
     let sums = unsafe {
         match words {
             1 | 2 => quarter_sums(query.planes, words, rows),
