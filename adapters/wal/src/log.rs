@@ -53,17 +53,26 @@ impl Shared {
     }
 
     /// Deletes the files that nobody needs, oldest first; stops at the first that cannot be deleted. A second copy that cannot be
-    /// deleted stays until it can.
+    /// deleted stays until it can, and so does the last own file: without one the disk would be taken for a new one, and the second
+    /// copies for what it has lost.
     pub(crate) async fn free(&self) -> Result<()> {
-        let unneeded = {
+        let mut unneeded = {
             let state = self.state();
             state.index.unneeded(state.active)
         };
-        let freed = self.delete(&unneeded).await;
-        if let Some(mirror) = self.mirror.as_ref().filter(|_| !unneeded.is_empty()) {
-            mirror.free().await;
-            self.state().index.forget_hurt(&unneeded);
+        let Some(mirror) = self.mirror.as_ref().filter(|_| !unneeded.is_empty()) else { return self.delete(&unneeded).await };
+        let own = self.medium.list().await?;
+        let last = own.keys().next_back().and_then(|last| unneeded.iter().position(|file| file == last));
+        let kept = last.map_or_else(Vec::new, |at| unneeded.split_off(at));
+        let mut freed = self.delete(&unneeded).await;
+        if freed.is_ok() {
+            mirror.owe(kept.iter().copied());
         }
+        if mirror.free().await && freed.is_ok() {
+            freed = self.delete(&kept).await;
+        }
+        unneeded.extend(kept);
+        self.state().index.forget_hurt(&unneeded);
         freed
     }
 

@@ -113,18 +113,16 @@ impl Mirror {
     }
 
     /// Deletes what is not needed, oldest first: what replaced a batch never goes before it. What cannot be deleted now is tried
-    /// again the next time.
-    pub(crate) async fn free(&self) {
+    /// again the next time; whether nothing is left of it.
+    pub(crate) async fn free(&self) -> bool {
         if !self.is_up() {
-            return;
+            return false;
         }
         let freed = match self.disk() {
             Ok(disk) => self.delete_owed(&disk).await,
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = freed {
-            self.fail(&failure);
-        }
+        freed.inspect_err(|failure| self.fail(failure)).is_ok()
     }
 
     async fn delete_owed(&self, disk: &TimedDisk) -> Result<()> {
