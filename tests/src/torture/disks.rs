@@ -327,11 +327,18 @@ impl Case {
         let expected = if self.bad == Bad::Full { 507 } else { 503 };
         let refused = hit.iter().filter(|t| t.status == expected).count();
         let last = worked.refusal.as_deref().unwrap_or("none");
+        let slowest = worked.timed.iter().max_by_key(|t| t.took);
+        let slowest = slowest.map_or_else(String::new, |t| {
+            format!("the slowest, a {:?}, took {:.1} s and ended with {}", t.kind, t.took.as_secs_f64(), t.status)
+        });
         // A disk that is full may have had room for what was written.
         if refused == 0 {
             self.wrong(
                 row,
-                format!("no operation on the bad disk was refused with {expected} ({} answered); the last refusal: {last}", hit.len()),
+                format!(
+                    "no operation on the bad disk was refused with {expected} ({} answered); the last refusal: {last}; {slowest}",
+                    hit.len()
+                ),
             );
         }
         let others: Vec<_> = hit.iter().filter(|t| t.status != expected && !matches!(t.status, 200 | 404 | 409)).collect();
