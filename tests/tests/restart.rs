@@ -154,6 +154,35 @@ fn a_damaged_sidecar_is_rebuilt() {
     });
 }
 
+/// What only tidies up decides nothing: the graph serves, its shard takes writes, and the next start clears what was left.
+#[test]
+fn an_old_sidecar_that_cannot_be_deleted_keeps_nobody_from_writing() {
+    run(async {
+        let mut world = with_a_graph().await;
+        let filesystem = world.sites[0].filesystem.clone();
+        let sidecars = || filesystem.keys().into_iter().filter(|key| key.contains("/index/")).collect::<Vec<_>>();
+        let old = sidecars().remove(0);
+        assert!(filesystem.flip(&old, 3_000));
+        world.cut().await;
+        world.reopen().await;
+        filesystem.inject(Injection::next(Effect::Fail(Fault::Unavailable)).on("delete").about(&old));
+        world.settle().await;
+        assert!(sidecars().len() == 2 && sidecars().contains(&old), "it could not be deleted");
+        assert_eq!(search(&world, 0, false).await.expect("an answer").stats.counters.graph_walks, 1);
+        let delete = Change::Delete(RecordId::new("row-0").expect("an id"));
+        let written = world.engine().write(&collection(), WriteRequest { changes: vec![delete], ..WriteRequest::default() }).await;
+        assert_eq!(written.expect("takes writes").deleted, 1);
+        world.engine().flush(&collection()).await.expect("flushes");
+        assert_eq!(world.engine().health().await.problems, Vec::<String>::new());
+        world.cut().await;
+        world.reopen().await;
+        let scanned = search(&world, 0, false).await.expect("an answer").stats.counters;
+        assert_eq!(scanned.code_distances, ROWS - 1, "the new graph's codes, since few rows with one dead are scanned");
+        world.settle().await;
+        assert!(sidecars().len() == 1 && !sidecars().contains(&old), "{:?}", sidecars());
+    });
+}
+
 #[test]
 fn a_damaged_segment_takes_its_shard_out_of_service() {
     run(async {

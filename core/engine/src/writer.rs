@@ -53,6 +53,8 @@ pub(crate) struct Writer {
     maintaining: bool,
     /// The moment before which failed background work is not tried again.
     retry_at: Duration,
+    /// The moment before which nothing is tidied up, since that failed.
+    tidy_from: Duration,
     /// The moment before which no graph is begun, since a plugin failed at the last one, and how long that was put off.
     graph_at: Duration,
     graph_pause: Duration,
@@ -93,6 +95,7 @@ impl Writer {
             flushing: false,
             maintaining: false,
             retry_at: now,
+            tidy_from: now,
             graph_at: now,
             graph_pause: Duration::ZERO,
             quiet_from: now,
@@ -111,7 +114,7 @@ impl Writer {
             if self.handed_over.is_some() {
                 return self.leave();
             }
-            let accepting = self.accepts_writes();
+            let (accepting, tidies) = (self.accepts_writes(), self.may_tidy());
             let pause = self.pause();
             let clock = Arc::clone(&self.shop.env.clock);
             let wake = async {
@@ -122,7 +125,10 @@ impl Writer {
             };
             tokio::select! {
                 biased;
-                Some(file) = self.trash.recv() => self.delete_segment(file).await,
+                Some(file) = self.trash.recv(), if tidies => {
+                    let files = self.shop.files.clone();
+                    self.tidy("an obsolete segment", files.delete_segment(file)).await;
+                }
                 Some(event) = self.events.recv() => self.finish(event).await,
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 write = self.writes.recv(), if accepting => match write {
@@ -176,7 +182,8 @@ impl Writer {
         }
         let waits = !self.maintaining && !self.is_quiet() && self.next_work(true).is_some();
         let quiet = waits.then(|| self.quiet_from.saturating_sub(now).max(Duration::from_millis(1)));
-        quiet.into_iter().chain((self.graph_at > now).then(|| self.graph_at - now)).min()
+        let tidy = (!self.trash.is_empty() && !self.may_tidy()).then_some(self.shop.env.settings.retry_after);
+        quiet.into_iter().chain((self.graph_at > now).then(|| self.graph_at - now)).chain(tidy).min()
     }
 
     fn next_work(&self, quiet: bool) -> Option<plan::Work> {
@@ -284,13 +291,6 @@ impl Writer {
         );
     }
 
-    async fn delete_segment(&mut self, file: FileId) {
-        if let Err(e) = self.shop.files.delete_segment(file).await {
-            // The file is named by no manifest any more; the next start clears it.
-            tracing::warn!(shard = %self.shard.id, %file, error = chain(&e), "an obsolete segment could not be deleted");
-        }
-    }
-
     async fn obey(&mut self, order: Order) {
         match order {
             Order::Flush(reply) => {
@@ -298,6 +298,8 @@ impl Writer {
                 // What a caller asked to be tidied is not waited for any longer.
                 self.quiet_from = self.now();
                 if snapshot.frozen.is_none() && snapshot.active.last() <= snapshot.manifest.flushed_through {
+                    // An earlier flush may not have got so far.
+                    self.shorten_log().await;
                     let _ = reply.send(Ok(()));
                 } else {
                     self.retry_at = self.now();

@@ -1,5 +1,6 @@
 //! The writer's commits: each step that changes which files count is one new manifest, durable before anything relies on it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,21 +79,30 @@ impl Writer {
             }
         }
         self.uncertain.clear();
+        let files = self.shop.files.clone();
         for number in current.number.0..next.number.0 {
-            if !self.may_tidy() {
-                break;
-            }
-            if let Err(e) = self.shop.files.delete_manifest(ManifestNumber(number)).await {
-                tracing::warn!(shard = %self.shard.id, number, error = chain(&e), "an old manifest could not be deleted");
-            }
+            self.tidy("an old manifest", files.delete_manifest(ManifestNumber(number))).await;
         }
         Ok(Arc::new(next))
     }
 
     /// Whether the site is known to take writes. Where it is not, what only tidies up is left to the next time or the next start, so
     /// that what waits for the writer is refused soon and not after one deadline more for each file.
-    fn may_tidy(&self) -> bool {
-        self.shard.site.takes_writes().is_ok()
+    pub(super) fn may_tidy(&self) -> bool {
+        self.now() >= self.tidy_from && self.shard.site.takes_writes().is_ok()
+    }
+
+    /// Deletes something that no manifest names any more, where the site is known to take it. What stays is cleared at the next start,
+    /// and no more is tried for a while: what has been committed has happened all the same.
+    pub(super) async fn tidy(&mut self, what: &'static str, delete: impl Future<Output = Result<()>>) {
+        if !self.may_tidy() {
+            return;
+        }
+        if let Err(e) = delete.await {
+            tracing::warn!(shard = %self.shard.id, error = chain(&e), "{what} could not be deleted");
+            self.tidy_from = self.now() + self.shop.env.settings.retry_after;
+            self.shard.site.suspected.notify_one();
+        }
     }
 
     /// Takes over finished background work, or notes its failure and tries again later.
@@ -194,15 +204,23 @@ impl Writer {
         snapshot.frozen = None;
         snapshot.manifest = manifest;
         self.publish(snapshot);
-        if !self.may_tidy() {
-            return Ok(());
-        }
+        let files = self.shop.files.clone();
         for entry in before.manifest.segments.iter().filter(|s| replaced.contains(&s.meta.id)) {
             if let Some((meta, _)) = &entry.dead {
-                self.shop.files.delete_dead(meta.id).await?;
+                self.tidy("an old deletion vector", files.delete_dead(meta.id)).await;
             }
         }
-        if may_truncate(&self.shard.home) { self.shard.home.wal.truncate(self.shard.id, through).await } else { Ok(()) }
+        self.shorten_log().await;
+        Ok(())
+    }
+
+    /// Lets the log forget what is in segments.
+    pub(super) async fn shorten_log(&mut self) {
+        if may_truncate(&self.shard.home) {
+            let (home, shard) = (Arc::clone(&self.shard.home), self.shard.id);
+            let through = self.snapshot().manifest.flushed_through;
+            self.tidy("what the log no longer needs", async move { home.wal.truncate(shard, through).await }).await;
+        }
     }
 
     async fn finish_merge(&mut self, merged: Result<Merged>) -> Result<()> {
@@ -234,11 +252,12 @@ impl Writer {
         }
         snapshot.segments.extend(view);
         self.publish(snapshot);
+        let files = self.shop.files.clone();
         for entry in before.manifest.segments.iter().filter(|s| is_source(s.meta.id)) {
             if let Some((old, _)) = &entry.index {
                 self.shop.env.clear_problem(&format!("index {}", old.id));
             }
-            self.shop.files.delete_sidecars(entry).await?;
+            self.tidy("a merged segment's sidecars", files.delete_sidecars(entry)).await;
         }
         Ok(())
     }
@@ -256,16 +275,17 @@ impl Writer {
                 }
             })
             .await?;
-        if let Some((old, _)) = replaced {
-            self.shop.files.delete_index(old.id).await?;
-            self.shop.env.clear_problem(&format!("index {}", old.id));
-        }
         let mut snapshot = Snapshot::clone(&self.snapshot());
         snapshot.manifest = manifest;
         if let Some(view) = snapshot.segments.iter_mut().find(|v| v.segment.meta.id == segment) {
             view.adopt(graph.index, graph.recall_estimate);
         }
         self.publish(snapshot);
+        if let Some((old, _)) = replaced {
+            self.shop.env.clear_problem(&format!("index {}", old.id));
+            let files = self.shop.files.clone();
+            self.tidy("a replaced graph", files.delete_index(old.id)).await;
+        }
         Ok(())
     }
 
@@ -292,10 +312,9 @@ impl Writer {
         }
         self.publish(snapshot);
         self.log = None;
+        let files = self.shop.files.clone();
         for entry in &before.manifest.segments {
-            if let Err(e) = self.shop.files.delete_sidecars(entry).await {
-                tracing::warn!(shard = %self.shard.id, error = chain(&e), "a dropped shard's file could not be deleted");
-            }
+            self.tidy("a dropped shard's sidecars", files.delete_sidecars(entry)).await;
         }
         let last = proximadb_model::Sequence(self.next.0.saturating_sub(1));
         self.shard.home.wal.truncate(self.shard.id, last).await
