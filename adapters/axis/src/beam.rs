@@ -9,43 +9,93 @@ use crate::scratch::Trail;
 
 /// Nodes expanded between two looks at the budget.
 const BUDGET_HOPS: u64 = 64;
-/// Nodes that a scan sifts at a time, and how often it does so between two looks at the budget.
-const SCANNED: usize = 32;
+/// Nodes whose heads, or codes, a scan asks for at a time, and how often it does so between two looks at the budget.
+const SCANNED: usize = 64;
 const SCANS_A_LOOK: usize = 64;
+/// Estimates by which a scan guesses how far the nearest nodes are.
+const SAMPLED: usize = 256;
+/// Standard deviations that the guess is generous by, so that next to always enough nodes are within it.
+const SAMPLE_DEVIATIONS: f32 = 2.5;
 
-/// Leaves the `ef` nearest of `nodes` in the trail's pool, without links: most by their signs alone. Memory is asked for one step
-/// before it is used, as in a walk.
+/// Takes the nearest of the trail's `fresh` nodes into its pool, which was started.
+///
+/// All are estimated by their signs. Those that are likely the nearest are compared by their codes, and then those that are estimated
+/// nearer than the farthest of the pool: their order is that of the estimates in two steps, so that few are compared in vain.
 ///
 /// # Errors
 /// `Deadline`.
-pub(crate) fn scan(
+pub(crate) fn scan(codes: &Codes, probe: &Probe<'_>, budget: &Budget, trail: &mut Trail, counters: &mut SearchCounters) -> Result<()> {
+    let Trail { pool, fresh, near, products, estimates, sample, .. } = trail;
+    if !codes.can_estimate(probe) {
+        return compare(codes, probe, fresh, budget, pool, products, counters);
+    }
+    estimates.clear();
+    estimates.resize(fresh.len(), 0.0);
+    in_blocks(
+        fresh,
+        budget,
+        |node| codes.prefetch_head(node),
+        |from, block| {
+            codes.estimates(probe, block, &mut estimates[from..][..block.len()]);
+        },
+    )?;
+    let farthest = |pool: &Pool| pool.bound().unwrap_or(f32::INFINITY);
+    let likely = likely_bound(estimates, pool.room(), sample).min(farthest(pool));
+    pick(fresh, estimates, |estimate| estimate <= likely, near);
+    compare(codes, probe, near, budget, pool, products, counters)?;
+    let bound = farthest(pool);
+    pick(fresh, estimates, |estimate| likely < estimate && estimate <= bound, near);
+    compare(codes, probe, near, budget, pool, products, counters)
+}
+
+/// A bound within which most likely `count` of the estimates lie, and not many more.
+fn likely_bound(estimates: &[f32], count: usize, sample: &mut Vec<f32>) -> f32 {
+    let stride = estimates.len().div_ceil(SAMPLED).max(1);
+    sample.clear();
+    sample.extend(estimates.iter().step_by(stride));
+    let share = count as f32 * sample.len() as f32 / estimates.len().max(1) as f32;
+    let place = (share + SAMPLE_DEVIATIONS * share.sqrt() + 1.0) as usize;
+    if place < sample.len() { *sample.select_nth_unstable_by(place, f32::total_cmp).1 } else { f32::INFINITY }
+}
+
+/// Puts the nodes whose estimates fit into `into`.
+#[inline]
+fn pick(nodes: &[u32], estimates: &[f32], fits: impl Fn(f32) -> bool, into: &mut Vec<u32>) {
+    into.resize(nodes.len(), 0);
+    // Which of them fit nobody can foresee, so no branch is taken on it.
+    let mut kept = 0;
+    for (&node, &estimate) in nodes.iter().zip(estimates) {
+        into[kept] = node;
+        kept += usize::from(fits(estimate));
+    }
+    into.truncate(kept);
+}
+
+/// Takes nodes into the pool by their codes.
+fn compare(
     codes: &Codes,
     probe: &Probe<'_>,
-    nodes: impl Iterator<Item = u32>,
-    ef: usize,
+    nodes: &[u32],
     budget: &Budget,
-    trail: &mut Trail,
+    pool: &mut Pool,
+    products: &mut Vec<i32>,
     counters: &mut SearchCounters,
 ) -> Result<()> {
-    let Trail { pool, fresh, near, coming, products, estimates, .. } = trail;
-    pool.start(ef);
-    near.clear();
-    fresh.clear();
-    let mut nodes = nodes.fuse();
-    for look in 0usize.. {
-        if look.is_multiple_of(SCANS_A_LOOK) {
+    counters.code_distances += nodes.len() as u64;
+    in_blocks(nodes, budget, |node| codes.prefetch(node), |_, block| pool.admit(codes.places(probe, block, products), f32::INFINITY))
+}
+
+/// Does something with blocks of nodes, each of which was asked for one block before; it is told where the block begins.
+#[inline]
+fn in_blocks(nodes: &[u32], budget: &Budget, ask_for: impl Fn(u32), mut work: impl FnMut(usize, &[u32])) -> Result<()> {
+    nodes.iter().take(SCANNED).for_each(|&node| ask_for(node));
+    for (at, block) in nodes.chunks(SCANNED).enumerate() {
+        if at.is_multiple_of(SCANS_A_LOOK) {
             budget.check()?;
         }
-        coming.clear();
-        coming.extend(nodes.by_ref().take(SCANNED).inspect(|&node| codes.prefetch_head(node)));
-        counters.code_distances += near.len() as u64;
-        pool.admit(codes.places(probe, near, products), f32::INFINITY);
-        codes.sift(probe, fresh, estimates, pool.bound().unwrap_or(f32::INFINITY));
-        std::mem::swap(near, fresh);
-        std::mem::swap(fresh, coming);
-        if near.is_empty() && fresh.is_empty() {
-            break;
-        }
+        let from = at * SCANNED;
+        nodes[from + block.len()..].iter().take(SCANNED).for_each(|&node| ask_for(node));
+        work(from, block);
     }
     Ok(())
 }

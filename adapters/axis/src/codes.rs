@@ -257,6 +257,25 @@ impl Codes {
         self.heads.prefetch(node);
     }
 
+    /// Asks for what a node is compared by.
+    #[inline]
+    pub(crate) fn prefetch(&self, node: u32) {
+        self.rows.prefetch(node as usize);
+    }
+
+    /// Whether nodes can be estimated by their signs.
+    pub(crate) fn can_estimate(&self, probe: &Probe<'_>) -> bool {
+        probe.estimating.is_some()
+    }
+
+    /// The keys of nodes as their signs tell them; nothing where signs are not to be used.
+    #[inline]
+    pub(crate) fn estimates(&self, probe: &Probe<'_>, nodes: &[u32], keys: &mut [f32]) {
+        if let Some(estimating) = &probe.estimating {
+            self.heads.estimates(estimating, nodes, keys);
+        }
+    }
+
     /// The places of nodes; their keys are smaller the nearer they are. `products` is room for as many.
     #[inline]
     pub(crate) fn places<'p>(
@@ -280,6 +299,7 @@ impl Codes {
     #[inline]
     pub(crate) fn sift(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, keys: &mut Vec<f32>, bound: f32) {
         if let Some(estimating) = &probe.estimating {
+            keys.resize(nodes.len(), 0.0);
             self.heads.estimates(estimating, nodes, keys);
             self.keep(nodes, keys, bound);
         }
@@ -288,6 +308,7 @@ impl Codes {
     /// As [`Self::sift`], where nothing is known that nodes could be compared with: leaves those that are most likely the nearest.
     pub(crate) fn sift_likeliest(&self, probe: &Probe<'_>, nodes: &mut Vec<u32>, keys: &mut Vec<f32>) {
         if let Some(estimating) = &probe.estimating {
+            keys.resize(nodes.len(), 0.0);
             self.heads.estimates(estimating, nodes, keys);
             let least = keys.iter().fold(f32::INFINITY, |least, &key| if key < least { key } else { least });
             let mean = keys.iter().sum::<f32>() / keys.len().max(1) as f32;
@@ -300,6 +321,7 @@ impl Codes {
         let estimating = probe.estimating.as_ref()?;
         nodes.clear();
         nodes.extend(0..count);
+        keys.resize(nodes.len(), 0.0);
         self.heads.estimates(estimating, nodes, keys);
         keys.iter().zip(&*nodes).map(|(&key, &node)| Place::new(key, node)).min().map(Place::node)
     }
@@ -314,9 +336,7 @@ impl Codes {
             kept += usize::from(key <= bound);
         }
         nodes.truncate(kept);
-        for &node in &*nodes {
-            self.rows.prefetch(node as usize);
-        }
+        nodes.iter().for_each(|&node| self.prefetch(node));
     }
 
     /// The key of one node.
@@ -380,7 +400,7 @@ impl Codes {
         }
         let sample: Vec<u32> = (0..SAMPLE as u32).collect();
         let (mut products, mut planes, mut errors, mut misses) = (Vec::new(), Planes::default(), Vec::new(), Vec::new());
-        let mut estimate = Vec::new();
+        let mut estimate = [0.0];
         for one in (0..SAMPLE as u32).step_by(SAMPLE / SAMPLE_PROBES) {
             let probe = self.probe_node(one);
             planes.set(probe.code, steps_length(probe.code), self.heads.words());

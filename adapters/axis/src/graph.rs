@@ -26,9 +26,14 @@ use crate::sidecar::{Read, Sidecar};
 pub(crate) const KIND: &str = "graph";
 /// Neighbours that a node can be given; the model's settings allow no others.
 pub(crate) const M_RANGE: std::ops::RangeInclusive<usize> = 4..=128;
-/// Rows that a scan of codes compares in the time of one place of a walk's breadth: a place costs a node's expansion, some
-/// dozens of scattered neighbours; a scanned row costs one, and is mostly passed over by its signs.
-const SCANNED_A_PLACE: usize = 48;
+/// Rows that a scan of codes compares in the time of one place of a walk's breadth, and one more for so many components: a place costs
+/// a node's expansion, some dozens of scattered neighbours and the codes of some of them, a scanned row its signs and mostly not more.
+const SCANNED_A_PLACE: usize = 40;
+const SCANNED_A_PLACE_COMPONENTS: usize = 16;
+/// Longer rows were not measured.
+const SCANNED_A_PLACE_MAX: usize = 96;
+/// Rows of a segment that are scanned at a time at most, so that no scan takes more memory than some numbers a row of these.
+const PART_ROWS: usize = 1 << 17;
 /// The breadth at which graphs are tried out.
 const TRIED_BREADTH: usize = 64;
 /// The slacks of estimates by signs that are tried, in standard deviations, and the recall that one may cost.
@@ -284,13 +289,19 @@ impl Graph<'_> {
         let (rows, allowed) = (self.order.len(), allow.count());
         let scan = |trail: &mut Trail, counters: &mut SearchCounters| {
             let probe = self.codes.probe(code, self.scan_slack);
-            let nodes = allow.iter().take_while(|&row| row < rows).map(|row| self.nodes[row]);
-            beam::scan(self.codes, &probe, nodes, ef, budget, trail, counters)
+            trail.pool.start(ef);
+            for part in allow.parts(PART_ROWS) {
+                trail.fresh.clear();
+                part.filter_map(|row| self.nodes.get(row)).for_each(|&node| trail.fresh.push(node));
+                beam::scan(self.codes, &probe, budget, trail, counters)?;
+            }
+            Ok(())
         };
         // Among the nearest there are `rows / allowed` rows for each that counts, if those that count lie as the others do.
         let enough = ef.max(k + (SPREAD * (k as f32).sqrt()) as usize);
         let mut breadth = enough.saturating_mul(rows).div_ceil(allowed.max(1)).min(rows);
-        while allowed > breadth.saturating_mul(SCANNED_A_PLACE) {
+        let scanned_a_place = (SCANNED_A_PLACE + query.len() / SCANNED_A_PLACE_COMPONENTS).min(SCANNED_A_PLACE_MAX);
+        while allowed > breadth.saturating_mul(scanned_a_place) {
             self.walk_all(probe, Reach::breadth(breadth), budget, trail, counters)?;
             trail.pool.retain(|node| allow.contains(self.order[node as usize] as usize));
             let found = trail.pool.places().len();

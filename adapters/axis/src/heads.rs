@@ -85,10 +85,9 @@ impl Heads {
         self.rows.prefetch(node as usize);
     }
 
-    /// The keys of nodes as their signs tell them. `keys` is room for as many.
+    /// The keys of nodes as their signs tell them.
     #[inline]
-    pub(crate) fn estimates(&self, query: &PlanesQuery<'_>, nodes: &[u32], keys: &mut Vec<f32>) {
-        keys.resize(nodes.len(), 0.0);
+    pub(crate) fn estimates(&self, query: &PlanesQuery<'_>, nodes: &[u32], keys: &mut [f32]) {
         active().estimates.gather(query, self.rows.all(), self.rows.stride(), nodes, keys);
     }
 }

@@ -53,6 +53,11 @@ impl Pool {
         &self.places
     }
 
+    /// How many nodes it keeps.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
     /// The key that a node must be below to get in, once there is no room left.
     #[inline]
     pub(crate) fn bound(&self) -> Option<f32> {

@@ -26,10 +26,10 @@ pub(crate) struct Trail {
     pub(crate) fresh: Vec<u32>,
     /// Those of them that may be near enough.
     pub(crate) near: Vec<u32>,
-    /// Those that a scan has asked for and not looked at yet.
-    pub(crate) coming: Vec<u32>,
     pub(crate) products: Vec<i32>,
     pub(crate) estimates: Vec<f32>,
+    /// Some of the estimates.
+    pub(crate) sample: Vec<f32>,
 }
 
 impl Scratch {
@@ -39,11 +39,18 @@ impl Scratch {
             pool: Pool::default(),
             fresh: Vec::new(),
             near: Vec::new(),
-            coming: Vec::new(),
             products: Vec::new(),
             estimates: Vec::new(),
+            sample: Vec::new(),
         };
         Self { trail, query: QueryCode::empty(), floats: Vec::new() }
+    }
+}
+
+impl Trail {
+    fn bytes(&self) -> usize {
+        let Self { visited, fresh, near, estimates, .. } = self;
+        8 * visited.words.len() + 4 * (fresh.capacity() + near.capacity() + estimates.capacity())
     }
 }
 
@@ -112,7 +119,7 @@ impl ScratchPool {
 
     /// Bytes of a pool's slots.
     pub(crate) fn bytes(&self) -> usize {
-        let held = |slot: &Slot| slot.0.try_lock().ok().and_then(|s| s.as_ref().map(|s| s.trail.visited.words.len() * 8));
+        let held = |slot: &Slot| slot.0.try_lock().ok().and_then(|s| s.as_ref().map(|s| s.trail.bytes()));
         self.slots.iter().filter_map(held).sum()
     }
 }

@@ -128,19 +128,17 @@ impl RowSet {
     }
 
     /// The rows in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let mut words = self.words.iter();
-        let (mut rest, mut base) = (0u64, 0usize.wrapping_sub(64));
-        // Few rows of many leave most words empty, so passing over one has to cost next to nothing.
-        std::iter::from_fn(move || {
-            while rest == 0 {
-                rest = *words.next()?;
-                base = base.wrapping_add(64);
-            }
-            let bit = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            Some(base + bit)
-        })
+    pub fn iter(&self) -> Rows<'_> {
+        Rows::of(&self.words, 0)
+    }
+
+    /// The rows in ascending order, those of so many rows of the range at a time, rounded up to whole words.
+    ///
+    /// # Panics
+    /// When `rows` is zero.
+    pub fn parts(&self, rows: usize) -> impl Iterator<Item = Rows<'_>> {
+        let words = rows.div_ceil(64);
+        self.words.chunks(words).enumerate().map(move |(at, part)| Rows::of(part, at * words * 64))
     }
 
     /// The bitmap as little-endian words, for a file; the range's length is kept apart.
@@ -186,6 +184,52 @@ impl RowSet {
     }
 }
 
+/// Rows of a set, in ascending order.
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    words: std::slice::Iter<'a, u64>,
+    /// What is left of the word that begins at `base`.
+    rest: u64,
+    base: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(words: &'a [u64], base: usize) -> Self {
+        Self { words: words.iter(), rest: 0, base: base.wrapping_sub(64) }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = usize;
+
+    // Few rows of many leave most words empty, so passing over one has to cost next to nothing.
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.rest == 0 {
+            self.rest = *self.words.next()?;
+            self.base = self.base.wrapping_add(64);
+        }
+        let bit = self.rest.trailing_zeros() as usize;
+        self.rest &= self.rest - 1;
+        Some(self.base + bit)
+    }
+
+    /// What `for_each` and others go by: without the question after each row whether there is one more, in half the time.
+    #[inline]
+    fn fold<B, F: FnMut(B, usize) -> B>(self, init: B, mut f: F) -> B {
+        let mut folded = init;
+        let mut base = self.base;
+        for mut rest in std::iter::once(self.rest).chain(self.words.copied()) {
+            while rest != 0 {
+                folded = f(folded, base + rest.trailing_zeros() as usize);
+                rest &= rest - 1;
+            }
+            base = base.wrapping_add(64);
+        }
+        folded
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +256,15 @@ mod tests {
             prop_assert!(sa.iter().all(|r| !other.contains(r)));
             let listed: Vec<u32> = b.iter().map(|r| *r as u32).collect();
             prop_assert_eq!(RowSet::union_of(len, [&sa], [listed.as_slice()]), any);
-            prop_assert_eq!(RowSet::from_bytes(&sa.to_bytes(), len).expect("own bytes"), sa);
+            prop_assert_eq!(RowSet::from_bytes(&sa.to_bytes(), len).expect("own bytes"), sa.clone());
+            for size in [1, 64, 65, 300] {
+                prop_assert_eq!(sa.parts(size).flatten().collect::<BTreeSet<_>>(), a.clone());
+            }
+            let mut rest = sa.iter();
+            let first = rest.next();
+            let mut folded: Vec<usize> = first.into_iter().collect();
+            rest.for_each(|row| folded.push(row));
+            prop_assert_eq!(folded, a.iter().copied().collect::<Vec<_>>());
         }
     }
 
