@@ -3,7 +3,7 @@
 use crate::level::active;
 
 /// Squared norms in this range have lost nothing to underflow or overflow that the error bound does not cover.
-const SAFE_NORM_SQUARED: std::ops::RangeInclusive<f32> = 1e-25..=f32::MAX;
+pub(crate) const SAFE_NORM_SQUARED: std::ops::RangeInclusive<f32> = 1e-25..=f32::MAX;
 
 /// `v · v`
 #[inline]
