@@ -19,8 +19,8 @@ const SAMPLE_DEVIATIONS: f32 = 2.5;
 
 /// Takes the nearest of the trail's `fresh` nodes into its pool, which was started.
 ///
-/// All are estimated by their signs. Those that are likely the nearest are compared by their codes, and then those that are estimated
-/// nearer than the farthest of the pool: their order is that of the estimates in two steps, so that few are compared in vain.
+/// All are estimated by their signs. Those that are likely the nearest are compared by their codes first, which leaves few others that
+/// are estimated nearer than the farthest of the pool: these are compared next, and the rest never.
 ///
 /// # Errors
 /// `Deadline`.

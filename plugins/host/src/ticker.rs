@@ -100,15 +100,16 @@ mod tests {
     fn it_rests_without_calls_and_goes_on_with_the_next() {
         let ticker = Ticker::start(Engine::default(), Duration::from_micros(100), 3).expect("a thread");
         let waker = ticker.waker();
-        let until = |is_resting: bool| {
-            while waker.calls.is_resting.load(Ordering::SeqCst) != is_resting {
+        let until = |flag: &AtomicBool, value: bool| {
+            while flag.load(Ordering::SeqCst) != value {
                 thread::yield_now();
             }
         };
         for _ in 0..3 {
-            until(true);
+            until(&waker.calls.is_resting, true);
             waker.wake();
-            until(false);
+            // Only a tick takes the call's mark away. The ticker may rest again before anybody has seen it awake.
+            until(&waker.calls.came, false);
         }
     }
 }
