@@ -21,8 +21,8 @@ use crate::Server;
 const MIB: u64 = 64;
 const BEFORE: Duration = Duration::from_millis(1_200);
 const DURING: Duration = Duration::from_millis(2_500);
-/// A disk that hangs is found out by its deadlines of five seconds, two of which a write may wait for, so that takes longer.
-const WHILE_HUNG: Duration = Duration::from_secs(13);
+/// A disk that hangs is found out by its deadlines, so that takes longer.
+const WHILE_HUNG: Duration = Duration::from_secs(11);
 /// How long a repaired disk may take until it is served again.
 const REPAIR_MAX: Duration = Duration::from_secs(20);
 /// How long a start beside a bad disk may take.
