@@ -1,6 +1,7 @@
 //! What every part of the engine shares: ports, settings, and the list of what is wrong.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,6 +93,15 @@ impl Env {
             compute_places: Semaphore::new(COMPUTATIONS_MAX),
             plugin_lanes: Mutex::default(),
             problems,
+        }
+    }
+
+    /// The answer of `work`, or `None` when it takes too long; the work is dropped then.
+    pub(crate) async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = work => Some(answer),
+            () = self.clock.sleep(limit) => None,
         }
     }
 

@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -39,7 +38,7 @@ impl Engine {
         }
         let within = self.env.settings.site_answer_within;
         let opened = join_all(self.sites.iter().zip(first).map(|(site, opened)| async move {
-            let answered = self.within(within, opened).await.and_then(std::result::Result::ok);
+            let answered = self.env.within(within, opened).await.and_then(std::result::Result::ok);
             (site, answered)
         }))
         .await;
@@ -152,15 +151,6 @@ impl Engine {
             }
         }
         self.report_gaps();
-    }
-
-    /// The answer of `work`, or `None` when it takes too long; the work is dropped then.
-    async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            answer = work => Some(answer),
-            () = self.env.clock.sleep(limit) => None,
-        }
     }
 
     /// Bytes of records that were acknowledged and will need room on the site.
@@ -321,7 +311,7 @@ impl Keeper {
         let asked = std::mem::replace(&mut self.asked, site.asked());
         let write = suspected || !well || asked != self.asked || self.looks.is_multiple_of(LOOKS_PER_WRITE);
         let mut look = pin!(probe(&access, write));
-        let (read, written) = match engine.within(engine.env.settings.site_answer_within, &mut look).await {
+        let (read, written) = match engine.env.within(engine.env.settings.site_answer_within, &mut look).await {
             Some(answer) => answer,
             None => {
                 engine.note(site, Condition::Failing("does not answer".to_owned()));

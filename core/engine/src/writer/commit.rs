@@ -92,13 +92,21 @@ impl Writer {
         self.now() >= self.tidy_from && self.shard.site.takes_writes().is_ok()
     }
 
-    /// Deletes something that no manifest names any more, where the site is known to take it. What stays is cleared at the next start,
-    /// and no more is tried for a while: what has been committed has happened all the same.
+    /// Deletes something that no manifest names any more, where the site is known to take it, and waits for it no longer than for a look
+    /// at the site. What stays is cleared at the next start: what has been committed has happened all the same.
     pub(super) async fn tidy(&mut self, what: &'static str, delete: impl Future<Output = Result<()>>) {
         if !self.may_tidy() {
             return;
         }
-        if let Err(e) = delete.await {
+        let env = Arc::clone(&self.shop.env);
+        let late = || Err(PortError::new(Fault::Unavailable, "shard.tidy", self.shard.id, "takes long"));
+        let deleted = env.within(env.settings.site_answer_within, delete).await.unwrap_or_else(late);
+        self.note_tidied(what, deleted);
+    }
+
+    /// Where something could not be tidied up, nothing more is tried for a while.
+    fn note_tidied(&mut self, what: &'static str, result: Result<()>) {
+        if let Err(e) = result {
             tracing::warn!(shard = %self.shard.id, error = chain(&e), "{what} could not be deleted");
             self.tidy_from = self.now() + self.shop.env.settings.retry_after;
             self.shard.site.suspected.notify_one();
@@ -216,10 +224,11 @@ impl Writer {
 
     /// Lets the log forget what is in segments.
     pub(super) async fn shorten_log(&mut self) {
-        if may_truncate(&self.shard.home) {
-            let (home, shard) = (Arc::clone(&self.shard.home), self.shard.id);
+        if self.may_tidy() && may_truncate(&self.shard.home) {
             let through = self.snapshot().manifest.flushed_through;
-            self.tidy("what the log no longer needs", async move { home.wal.truncate(shard, through).await }).await;
+            // There may be many files, so it has the time that it takes; a log that does not answer refuses what comes next at once.
+            let shortened = self.shard.home.wal.truncate(self.shard.id, through).await;
+            self.note_tidied("what the log no longer needs", shortened);
         }
     }
 
